@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What Bochs tells this library, and nothing else: every hook that is not
+ * listed here costs nothing. Bochs includes this file in all of its sources.
+ */
+#if BX_INSTRUMENTATION
+
+class bxInstruction_c;
+
+void testbed_reset(unsigned cpu, unsigned type);
+void testbed_prefetch(unsigned cpu, bx_address address);
+void testbed_vmentry(unsigned cpu);
+void testbed_vmexit(unsigned cpu, Bit32u reason);
+void testbed_vmfunc(unsigned cpu, Bit32u leaf, Bit32u index);
+void testbed_tlb(unsigned cpu, unsigned what, Bit64u type);
+
+#define BX_INSTR_RESET(cpu_id, type) testbed_reset(cpu_id, type)
+#define BX_INSTR_PREFETCH_HINT(cpu_id, what, seg, offset) testbed_prefetch(cpu_id, offset)
+
+#else
+
+#define BX_INSTR_RESET(cpu_id, type)
+#define BX_INSTR_PREFETCH_HINT(cpu_id, what, seg, offset)
+
+#endif
+
+/* TESTBED_NO_COUNTS: the control channel alone, to measure what counting costs. */
+#if BX_INSTRUMENTATION && !defined(TESTBED_NO_COUNTS)
+#define BX_INSTR_TLB_CNTRL(cpu_id, what, value) testbed_tlb(cpu_id, what, value)
+#define BX_INSTR_VMENTRY(cpu_id) testbed_vmentry(cpu_id)
+#define BX_INSTR_VMEXIT(cpu_id, reason, qualification) testbed_vmexit(cpu_id, reason)
+#define BX_INSTR_VMFUNC(cpu_id, leaf, index) testbed_vmfunc(cpu_id, leaf, index)
+#else
+#define BX_INSTR_TLB_CNTRL(cpu_id, what, value)
+#define BX_INSTR_VMENTRY(cpu_id)
+#define BX_INSTR_VMEXIT(cpu_id, reason, qualification)
+#define BX_INSTR_VMFUNC(cpu_id, leaf, index)
+#endif
+
+#define BX_INSTR_INIT_ENV()
+#define BX_INSTR_EXIT_ENV()
+#define BX_INSTR_INITIALIZE(cpu_id)
+#define BX_INSTR_EXIT(cpu_id)
+#define BX_INSTR_HLT(cpu_id)
+#define BX_INSTR_MWAIT(cpu_id, addr, len, flags)
+#define BX_INSTR_DEBUG_PROMPT()
+#define BX_INSTR_DEBUG_CMD(cmd)
+#define BX_INSTR_CNEAR_BRANCH_TAKEN(cpu_id, branch_eip, new_eip)
+#define BX_INSTR_CNEAR_BRANCH_NOT_TAKEN(cpu_id, branch_eip)
+#define BX_INSTR_UCNEAR_BRANCH(cpu_id, what, branch_eip, new_eip)
+#define BX_INSTR_FAR_BRANCH(cpu_id, what, prev_cs, prev_eip, new_cs, new_eip)
+#define BX_INSTR_OPCODE(cpu_id, i, opcode, len, is32, is64)
+#define BX_INSTR_EXCEPTION(cpu_id, vector, error_code)
+#define BX_INSTR_INTERRUPT(cpu_id, vector)
+#define BX_INSTR_HWINTERRUPT(cpu_id, vector, cs, eip)
+#define BX_INSTR_CLFLUSH(cpu_id, laddr, paddr)
+#define BX_INSTR_CACHE_CNTRL(cpu_id, what)
+#define BX_INSTR_BEFORE_EXECUTION(cpu_id, i)
+#define BX_INSTR_AFTER_EXECUTION(cpu_id, i)
+#define BX_INSTR_REPEAT_ITERATION(cpu_id, i)
+#define BX_INSTR_LIN_ACCESS(cpu_id, lin, phy, len, memtype, rw)
+#define BX_INSTR_PHY_ACCESS(cpu_id, phy, len, memtype, rw)
+#define BX_INSTR_INP(addr, len)
+#define BX_INSTR_INP2(addr, len, val)
+#define BX_INSTR_OUTP(addr, len, val)
+#define BX_INSTR_WRMSR(cpu_id, addr, value)

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two halves of the library share: the wire to the harness. */
+#ifndef TESTBED_H
+#define TESTBED_H
+
+#include <stdint.h>
+
+/* Kinds of messages on the socket to the harness; harness/channel.py has the same list. */
+enum testbed_kind {
+	TESTBED_MESSAGE = 1, /* to or from the agent in the emulated host */
+	TESTBED_EXPIRED = 2, /* no reply within its budget of emulated time */
+	TESTBED_RESET = 3,   /* the emulated machine was reset */
+	TESTBED_COUNTS = 4,  /* one closed region, as JSON */
+};
+
+/* Ends the emulator unless the harness took the message. */
+void testbed_send(enum testbed_kind kind, const void *data, uint32_t length);
+
+/*
+ * Moves LENGTH bytes between the message under way and the agent's memory at
+ * the linear address ADDRESS, within one page. Returns the bytes moved: 0 if
+ * the page is not there, or too short a rest.
+ */
+uint32_t testbed_copy(unsigned cpu, uint64_t address, uint32_t length, bool to_agent);
+
+/* Called once, when the emulated CPUs exist. */
+void testbed_counts_init(void);
+
+#endif

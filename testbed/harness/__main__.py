@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""testbed COMMAND: see `testbed --help`."""
+
+import argparse
+import os
+import sys
+
+from . import setup, testlist
+from .say import Failure, say
+
+
+def command_setup(_):
+    setup.everything()
+
+
+def command_list(_):
+    for entry in testlist.load():
+        say(f"{entry.name:40} {' '.join(entry.tags)}")
+
+
+def command_test(options):
+    from . import runner
+    entries = testlist.choose(testlist.load(), options.names)
+    seed = runner.seed_from(options.seed)
+    if os.environ.get("NATIVE") != "1":
+        setup.everything()
+    else:
+        setup.user_space()
+    if seed is not None:
+        say(f"seed {seed}: `make test SEED={seed}` with the same tests runs exactly the same")
+    report = runner.run(entries, seed)
+    say(report.summary())
+    return 1 if report.count("FAIL") else 0
+
+
+def command_shell(options):
+    from . import shell
+    setup.everything()
+    shell.run(options.cpus)
+
+
+def command_bench(options):
+    from . import bench
+    setup.everything()
+    return bench.testbed(options.runs)
+
+
+def command_soak(options):
+    from . import soak
+    setup.everything()
+    return soak.run(options.names, dict(zip((1, 2, 4), options.runs)), options.seed)
+
+
+def command_corrections(options):
+    from . import corrections
+    setup.everything()
+    return corrections.check(options.names)
+
+
+def command_demo(_):
+    from . import demo
+    setup.everything()
+    return demo.run()
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="testbed", description="The emulated machine and the tests that run in it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def add(name, function, text):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(function=function)
+        return command
+
+    add("setup", command_setup, "install packages, build the emulator, fetch kernels")
+    add("list", command_list, "the tests and their tags")
+    test = add("test", command_test, "run tests")
+    test.add_argument("names", nargs="*", metavar="NAME|TAG")
+    test.add_argument("--seed", help="a number, or random: shift everything in time by it")
+    shell = add("shell", command_shell, "a shell on the emulated host")
+    shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)
+    bench = add("bench", command_bench, "measure the testbed itself")
+    bench.add_argument("--runs", type=int, default=3)
+    soak = add("soak", command_soak, "many runs, each with a seed of its own")
+    soak.add_argument("names", nargs="*", metavar="NAME|TAG")
+    soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 20), metavar="N", help="for 1, 2 and 4 CPUs")
+    soak.add_argument("--seed", help="of the first run", default="random")
+    corrections = add("corrections", command_corrections, "show that each correction of the emulator is needed")
+    corrections.add_argument("names", nargs="*", metavar="CORRECTION")
+    add("demo", command_demo, "see what it is")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    try:
+        return options.function(options) or 0
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno == 28:
+            from . import cache
+            print(f"error: no space left on the disk that {cache.root()} or {setup.TREE / 'build'} is on", file=sys.stderr)
+            return 2
+        raise
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was finished is kept, the next run goes on from there", file=sys.stderr)
+        return 130
+
+
+sys.exit(main())

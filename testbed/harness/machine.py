@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""The emulated host: one Bochs process, its agent, its guests."""
+
+import ctypes
+import os
+import random
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+from . import cache, image
+from .agent import Agent
+from .channel import PortChannel
+from .guest import Guest
+from .say import Failure
+
+BOOT_LIMIT_S = 60
+MEMORY_MB = 1024
+IPS = 100_000_000  # ticks in an emulated second; tsc_early_khz of the host's command line says the same
+QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several CPUs
+PR_SET_PDEATHSIG = 1
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal):
+    second_serial = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
+    return f"""\
+display_library: nogui
+config_interface: textconfig
+cpu: model=corei7_skylake_x, count={cpus}, ips={IPS}, quantum={quantum}, exclude_features="rdrand,rdseed"
+memory: guest={memory_mb}, host={memory_mb}
+romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path={medium}, status=inserted
+boot: cdrom
+com1: enabled=1, mode=file, dev={folder}/console.log
+{second_serial}clock: sync=none, time0=1000000000
+log: {folder}/emulator.log
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+"""
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Host(Agent):
+    """What is common to the emulated host and to a real one: guests, and where their files lie."""
+
+    name = "host"
+
+    def __init__(self, channel, guest_kernel):
+        self.channel, self.guest_kernel = channel, guest_kernel
+        self.guests = []
+        self.shared_guests = {}  # options -> guest, for tests that share one
+        self.dead_consoles = []  # (name, console) of guests that are gone, until somebody has looked at them
+        self.guest_number = 0
+        self.kernel_log = ""
+        self.sent = {}  # what lies on the host already: content's name here -> path there
+
+    def exchange(self, message, limit_ms):
+        return self.channel.exchange(message, limit_ms)
+
+    @property
+    def counts(self):
+        """Regions counted so far, oldest first."""
+        return self.channel.counts
+
+    def count_of(self, name):
+        """The newest region called NAME."""
+        for region in reversed(self.counts):
+            if region["name"] == name:
+                return region
+        raise Failure(f"nothing was counted under the name {name!r}")
+
+    def expect_path(self, path, job, limit_s=20):
+        """Waits until PATH exists; a Failure if the job that is to make it ends first."""
+        wait = f"while ! [ -e {path} ] && [ -e /proc/$(cat {os.path.dirname(path)}/pid) ]; do usleep 5000; done; [ -e {path} ]"
+        if self.run(f"while ! [ -e {os.path.dirname(path)}/pid ]; do usleep 5000; done; {wait}", limit_s).status:
+            result = job.wait(1)
+            said = (result.err.strip() or "no output").splitlines()
+            raise Failure(f"`{job.command}` ended with {result.status}: {said[-1]}")
+
+    def send_once(self, name, make):
+        """The path on the host of the bytes that make() gives, copied in when first asked for."""
+        if name not in self.sent:
+            path = f"/guest/{name}"
+            self.run("mkdir -p /guest").check()
+            self.write(path, make())
+            self.sent[name] = path
+        return self.sent[name]
+
+    def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, extra=(), modules=(), disk=None, qemu_options=(),
+              command_line="", wait=True):
+        """Starts a guest.
+
+        EXTRA: (path in the guest, file here) to add to its initramfs; MODULES: of its kernel, to load at boot; DISK: a file
+        here that it sees as /dev/vda. With wait=False the guest is returned while it boots; wait_ready() then.
+        """
+        kernel = kernel or self.guest_kernel
+        self.guest_number += 1
+        name = name or f"guest{self.guest_number}"
+        vmlinux = self.send_once(f"vmlinux-{kernel.version}", kernel.vmlinux.read_bytes)
+        modules = (*modules, "virtio_blk") if disk else tuple(modules)
+        contents = cache.digest(kernel.version, *modules, *(part for path, file in extra for part in (path, Path(file))))
+        initrd = self.send_once(f"initrd-{contents}", lambda: image.guest(kernel, extra, modules))
+        options = list(qemu_options)
+        if disk:
+            path = self.send_once(f"disk-{self.guest_number}", Path(disk).read_bytes)
+            options += ["-drive", f"file={path},if=none,format=raw,id=disk", "-device", "virtio-blk-device,drive=disk"]
+        guest = Guest(self, name, vcpus, memory_mb, vmlinux, initrd, options, command_line)
+        self.guests.append(guest)
+        return guest.wait_ready() if wait else guest
+
+    def start_guests(self, count, **options):
+        """COUNT guests, booting at the same time."""
+        guests = [self.guest(wait=False, **options) for _ in range(count)]
+        return [guest.wait_ready() for guest in guests]
+
+    def stop_guests(self):
+        for guest in list(self.guests):
+            guest.stop()
+
+
+class Machine(Host):
+    """An emulated host. Every run with the same arguments and requests is the same, to the tick.
+
+    SEED shifts each request in time by a few thousand instructions and chooses how the CPUs take turns.
+    """
+
+    def __init__(self, emulator, kernel, folder, cpus=1, apicv=True, seed=None, guest_kernel=None,
+                 memory_mb=MEMORY_MB, terminal=None):
+        super().__init__(PortChannel(seed), guest_kernel or kernel)
+        self.emulator, self.kernel, self.folder = emulator, kernel, Path(folder)
+        self.cpus, self.apicv = cpus, apicv
+        self.folder.mkdir(parents=True, exist_ok=True)
+        quantum = random.Random(seed).randint(*QUANTUM) if seed is not None else 16
+        configuration = bochs_configuration(image.host(kernel), self.folder, cpus, quantum, memory_mb, terminal)
+        (self.folder / "bochsrc").write_text(configuration, encoding="utf-8")
+        self.process = None
+
+    def boot(self):
+        """To the agent's first answer. KVM is not loaded yet."""
+        environment = {**os.environ, "TESTBED_SOCKET": str(self.channel.theirs.fileno()),
+                       "TESTBED_BOOT_MS": str(BOOT_LIMIT_S * 1000)}
+        with open(self.folder / "bochs.out", "wb") as output:
+            # A thread that ends takes its children along (PR_SET_PDEATHSIG): start from the main one, or keep it.
+            self.process = subprocess.Popen([str(self.emulator), "-q", "-f", str(self.folder / "bochsrc")],
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+                                            pass_fds=[self.channel.theirs.fileno()],
+                                            preexec_fn=die_with_parent if threading.current_thread() is
+                                            threading.main_thread() else None)
+        self.channel.started()
+        self.channel.why_dead = self.why_dead
+        self.hello(BOOT_LIMIT_S)
+        return self
+
+    def load_kvm(self):
+        options = f"enable_apicv={'Y' if self.apicv else 'N'}"
+        self.call("while read -r module; do case $module in kvm-intel*) set -- " + options + ";; *) set --;; esac; "
+                  'insmod /modules/$module "$@" || exit 1; done < /modules/order; mknod /dev/kvm c 10 232 2>/dev/null; [ -e /dev/kvm ]')
+        return self
+
+    def why_dead(self):
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "the emulator closed its channel"
+        said = [line for line in (self.folder / "bochs.out").read_text(errors="replace").splitlines() if line.strip()]
+        return f"the emulator ended with {self.process.returncode}: {said[-1] if said else 'no output'}"
+
+    def cpu_seconds(self):
+        """What the emulator has used of the build machine's CPU so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+    def console(self):
+        """All that the emulated host's serial console has shown."""
+        return (self.folder / "console.log").read_text(errors="replace")
+
+    def stop(self):
+        """Ends the emulator: whatever runs in it is gone, as when a plug is pulled."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.channel.close()
+

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""NATIVE=1: the same tests on this very machine, with its own KVM. See CAVEATS.md."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from . import image, kernel
+from .channel import StreamChannel
+from .machine import Host
+from .run import TREE
+from .say import Failure
+
+WHAT_IT_DOES = """\
+NATIVE=1 runs the tests on this machine, as root, with no emulator in between:
+  - it loads the project's kernel modules and test modules into the running kernel;
+  - it unloads kvm_intel and loads it again with other options, so no VM may run;
+  - it starts and kills QEMU processes, and writes to /run/testbed, /run/guest and /guest.
+A fault in a module can crash the machine. Use one that you can spare.
+Set NATIVE_YES=1 to skip this question. Go on? [y/N] """
+
+
+def confirm():
+    if os.environ.get("NATIVE_YES") == "1":
+        return
+    sys.stdout.write(WHAT_IT_DOES)
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() != "y":
+        raise Failure("nothing was done")
+
+
+def check_machine():
+    """What a machine must have, said before anything is done to it."""
+    if os.geteuid() != 0:
+        raise Failure("NATIVE=1 needs root")
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii").split()
+    if "vmx" not in flags:
+        raise Failure("NATIVE=1 needs a CPU with VT-x, and VT-x switched on; run without it to use the emulated machine")
+
+
+class NativeHost(Host):
+    """The machine we run on, through the same agent. It cannot count instructions."""
+
+    cpus, apicv, emulator = os.cpu_count(), True, None
+
+    def __init__(self, folder, guest_kernel=None):
+        super().__init__(StreamChannel(), guest_kernel)
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = None
+
+    def boot(self):
+        check_machine()
+        confirm()
+        self.guest_kernel = self.guest_kernel or kernel.current()
+        return self.start_agent()
+
+    def start_agent(self):
+        script = TREE / "testbed" / "image"
+        environment = {**os.environ, "PATH": f"{script}:{TREE}/build/testbed/agent:{os.environ['PATH']}", "QEMU": image.QEMU}
+        self.process = subprocess.Popen([str(TREE / "build/testbed/agent/agent"), "fd", str(self.channel.theirs.fileno())],
+                                        pass_fds=[self.channel.theirs.fileno()], env=environment)
+        self.channel.started()
+        self.hello(10)
+        return self
+
+    def load_kvm(self):
+        self.call("modprobe -r kvm_intel 2>/dev/null; modprobe kvm_intel && [ -e /dev/kvm ]")
+        return self
+
+    def new_kernel_messages(self):
+        """Without clearing the log, which is not ours: only what is newer than the last line seen."""
+        lines = self.call("dmesg", limit_s=20).splitlines()
+        start = lines.index(self.last_line) + 1 if getattr(self, "last_line", None) in lines else 0
+        fresh = lines[start:] if getattr(self, "last_line", None) else []
+        self.last_line = lines[-1] if lines else None
+        return "\n".join(fresh)
+
+    def console(self):
+        return self.call("dmesg", limit_s=20)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.stop_guests()
+            self.channel.close()
+            self.process.wait(10)
+

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Runs tests: one boot for all that need the same machine, two machines at a time, a line a test."""
+
+import importlib.util
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+from . import emulator, image, kernel, logs
+from .channel import MachineDied
+from .context import Skip, Test
+from .machine import Machine
+from .native import NativeHost
+from .run import TREE
+from .say import Failure, say
+from .testlist import Unit
+
+LOGS = TREE / "build" / "logs"
+PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two cores
+
+
+class Outcome:
+    def __init__(self, entry, kind, text="", seconds=0.0, folder=None):
+        self.entry, self.kind, self.text, self.seconds, self.folder = entry, kind, text, seconds, folder
+
+
+class Report:
+    """Counts outcomes and prints each as it comes; used from several threads."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.outcomes = []
+
+    def add(self, outcome):
+        with self.lock:
+            self.outcomes.append(outcome)
+            line = f"{outcome.kind:6} {outcome.entry.name:40} {outcome.seconds:5.1f} s"
+            if outcome.text:
+                line += f"  {outcome.text}"
+            say(line)
+            if outcome.kind == "FAIL":
+                say(f"       logs: {outcome.folder.relative_to(TREE)}")
+
+    def count(self, kind):
+        return sum(outcome.kind == kind for outcome in self.outcomes)
+
+    def summary(self):
+        text = f"{self.count('ok')} passed, {self.count('FAIL')} failed"
+        return text + (f", {self.count('skip')} skipped" if self.count("skip") else "")
+
+
+SKIPPED = 77  # the exit code of a program that says it cannot be run here
+
+
+def run_program(test, entry):
+    """A test that is a program or a shell script: runs it where the list says."""
+    where = test.host if entry.on == "host" else test.shared_guest()
+    path = where.put(entry.file)
+    result = where.run(path, entry.limit_s)
+    (test.folder / "output.txt").write_text(result.out + result.err, encoding="utf-8")
+    if result.status == SKIPPED:
+        raise Skip((result.out.strip() or result.err.strip() or "it did not say why").splitlines()[-1])
+    result.check()
+
+
+def function_of(entry):
+    if entry.file.suffix != ".py":
+        return lambda test: run_program(test, entry)
+    spec = importlib.util.spec_from_file_location(entry.base.replace("-", "_"), entry.file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.run
+
+
+def keep_logs(host, folder):
+    """Everything that helps to find out why a test failed, as far as it can still be had."""
+    sources = {"host-console.log": host.console}
+    for guest in host.guests:
+        sources[f"{guest.name}-console.log"] = guest.console
+    for name, read in sources.items():
+        try:
+            (folder / name).write_text(read(), encoding="utf-8", errors="replace")
+        except (Failure, OSError):
+            pass  # the machine may be gone; what it wrote to its own folder is still there
+
+
+def kernel_complaints(host):
+    """What the kernels of the host and of all guests logged since last asked that they should not have."""
+    found = []
+    for agent in [host, *host.guests]:
+        try:
+            log = agent.new_kernel_messages()
+        except MachineDied:
+            raise
+        except Failure as failure:
+            log = agent.console() if agent is not host else ""
+            found += [] if agent is not host else [f"host: {failure}"]
+        agent.kernel_log += log
+        found += [f"{agent.name}: {line}" for line in logs.complaints(log)]
+    for name, console in host.dead_consoles:
+        found += [f"{name}, now dead: {line}" for line in logs.complaints(console)]
+    host.dead_consoles.clear()
+    return found
+
+
+def run_one(host, entry, folder):
+    """Runs one test on a booted host; what it started is gone afterwards."""
+    test = Test(host, folder, entry)
+    text = ""
+    try:
+        function_of(entry)(test, **entry.arguments)
+        kind = "ok"
+    except Skip as skip:
+        kind, text = "skip", str(skip)
+    except MachineDied:
+        raise
+    except Failure as failure:
+        kind, text = "FAIL", str(failure)
+    except Exception as error:  # a mistake in the test itself
+        kind, text = "FAIL", f"{type(error).__name__}: {error}"
+        (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    complaints = kernel_complaints(host)
+    if complaints:
+        kind, text = "FAIL", (f"{text}; " if text else "") + f"kernel log: {complaints[0]}"
+    if kind == "FAIL":
+        keep_logs(host, folder)
+        for agent in [host, *host.guests]:
+            (folder / f"{agent.name}-kernel.log").write_text(agent.kernel_log, encoding="utf-8")
+    # After a failure nobody knows what state the shared guests are in.
+    for guest in list(host.guests) if kind == "FAIL" else test.ours:
+        if guest in host.guests:
+            guest.stop()
+    host.dead_consoles.clear()
+    return kind, text
+
+
+def new_folder(name):
+    folder = LOGS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def boot(entry, folder, seed):
+    if os.environ.get("NATIVE") == "1":
+        return NativeHost(folder).boot()
+    machine = Machine(emulator.program(), kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
+                      memory_mb=entry.memory_mb)
+    return machine.boot().load_kvm()
+
+
+def run_unit(entry, report):
+    folder = new_folder(entry.name)
+    start = time.monotonic()
+    command = [sys.executable, str(entry.file)] if entry.file.suffix == ".py" else [str(entry.file)]
+    result = subprocess.run(command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, errors="replace", check=False)
+    (folder / "output.txt").write_text(result.stdout, encoding="utf-8")
+    kind = {0: "ok", SKIPPED: "skip"}.get(result.returncode, "FAIL")
+    last = (result.stdout.strip() or f"exit code {result.returncode}").splitlines()[-1]
+    report.add(Outcome(entry, kind, "" if kind == "ok" else last, time.monotonic() - start, folder))
+
+
+def run_group(entries, report, seed):
+    """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one."""
+    host = None
+    for number, entry in enumerate(entries):
+        folder = new_folder(entry.name)
+        start = time.monotonic()
+        try:
+            if host is None:
+                host = boot(entry, folder / "machine", seed + number if seed is not None else None)
+            kind, text = run_one(host, entry, folder)
+        except Failure as failure:  # it did not boot, or it died
+            kind, text = "FAIL", str(failure)
+            if host:
+                (folder / "host-console.log").write_text(host.console(), encoding="utf-8", errors="replace")
+                host.stop()
+                host = None
+        report.add(Outcome(entry, kind, text, time.monotonic() - start, folder))
+    if host:
+        host.stop()
+
+
+def run(entries, seed=None):
+    """Runs the tests and returns the report. Machines with more CPUs are slower, so they start first."""
+    groups = {}
+    report = Report()
+    for entry in entries:
+        if isinstance(entry, Unit):
+            run_unit(entry, report)
+        else:
+            groups.setdefault(entry.machine, []).append(entry)
+    if os.environ.get("NATIVE") != "1":
+        # Made here once: two threads must not find out at the same time that something is missing.
+        emulator.program()
+        for release in {entries[0].release for entries in groups.values()}:
+            image.host(kernel.current(release))
+    with ThreadPoolExecutor(PARALLEL if os.environ.get("NATIVE") != "1" else 1) as pool:
+        futures = [pool.submit(run_group, groups[machine], report, seed)
+                   for machine in sorted(groups, key=lambda machine: (-machine[0], *map(str, machine[1:])))]
+        for future in futures:
+            future.result()
+    return report
+
+
+def seed_from(word):
+    """None for no seed, a number for a number, a random one for "random"."""
+    if word is None:
+        return None
+    return random.SystemRandom().randrange(1 << 32) if word == "random" else int(word)

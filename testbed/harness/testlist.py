@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""tests/list.toml: which tests there are, and on what machine each runs."""
+
+import tomllib
+
+from .run import TREE
+from .say import Failure
+
+LIST = TREE / "tests" / "list.toml"
+KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "on", "proves"}
+UNIT_KEYS = {"name", "file", "tags"}
+CPUS = (1, 2, 4)
+
+
+class Entry:
+    """One test on one machine: a test that is listed for several runs once on each."""
+
+    def __init__(self, fields, cpus, apicv, many):
+        self.base = fields["name"]
+        self.name = self.base
+        if many["cpus"]:
+            self.name += f"-{cpus}cpu"
+        if many["apicv"]:
+            self.name += "-apicv" if apicv else "-noapicv"
+        self.file = file_of(fields)
+        self.tags = fields.get("tags", [])
+        self.on = fields.get("on", "host")  # where a program that is not Python runs
+        self.proves = fields.get("proves")  # the correction of the emulator that it needs
+        self.cpus, self.apicv = cpus, apicv
+        self.release = fields.get("kernel", "bookworm")
+        self.memory_mb = fields.get("memory_mb", 1024)
+        self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
+        self.arguments = fields.get("arguments", {})
+
+    @property
+    def machine(self):
+        """What machine it needs: tests that agree on this share one boot."""
+        return (self.cpus, self.apicv, self.release, self.memory_mb)
+
+
+class Unit:
+    """A program that runs on the build machine: exit code 0 passes, 77 skips."""
+
+    proves = None
+
+    def __init__(self, fields):
+        self.base = self.name = fields["name"]
+        self.file = file_of(fields)
+        self.tags = ["unit", *fields.get("tags", [])]
+
+
+def file_of(fields):
+    """Below tests/, or what Meson builds, below build/."""
+    file = fields["file"]
+    return TREE / file if file.startswith("build/") else TREE / "tests" / file
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def check_fields(fields, keys):
+    name = fields.get("name")
+    if not name:
+        raise Failure(f"tests/list.toml: a test without a name: {fields}")
+    unknown = set(fields) - keys
+    if unknown:
+        raise Failure(f"tests/list.toml: {name}: unknown {', '.join(sorted(unknown))}")
+    if "file" not in fields:
+        raise Failure(f"tests/list.toml: {name}: no file")
+    if not fields["file"].startswith("build/") and not file_of(fields).is_file():
+        raise Failure(f"tests/list.toml: {name}: no file tests/{fields['file']}")
+
+
+def vm_entries(fields):
+    check_fields(fields, KEYS)
+    all_cpus, all_apicv = as_list(fields.get("cpus", 1)), as_list(fields.get("apicv", True))
+    if not set(all_cpus) <= set(CPUS):
+        raise Failure(f"tests/list.toml: {fields['name']}: cpus must be among {CPUS}")
+    if fields.get("on", "host") not in ("host", "guest"):
+        raise Failure(f"tests/list.toml: {fields['name']}: on must be host or guest")
+    many = {"cpus": len(all_cpus) > 1, "apicv": len(all_apicv) > 1}
+    return [Entry(fields, cpus, apicv, many) for cpus in all_cpus for apicv in all_apicv]
+
+
+def load(file=LIST):
+    """All tests, units first."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise Failure(f"tests/list.toml: {error}") from error
+    entries = []
+    for fields in tables.get("unit", []):
+        check_fields(fields, UNIT_KEYS)
+        entries.append(Unit(fields))
+    for fields in tables.get("test", []):
+        entries += vm_entries(fields)
+    names = [entry.name for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise Failure(f"tests/list.toml: two tests are called {name}")
+    return entries
+
+
+def choose(entries, words):
+    """Those called one of WORDS, or tagged with it; all for no words."""
+    if not words:
+        return entries
+    chosen = []
+    for word in words:
+        found = [entry for entry in entries if word in (entry.name, entry.base) or word in entry.tags]
+        if not found:
+            tags = sorted({tag for entry in entries for tag in entry.tags})
+            raise Failure(f"no test is called {word}; `make tests` lists them; tags: {', '.join(tags)}")
+        chosen += [entry for entry in found if entry not in chosen]
+    return chosen

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""The harness's own logic, on the build machine."""
+
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TREE / "testbed"))
+
+from harness import apt, cache, cpio, elf, logs, testlist  # noqa: E402
+from harness.native import NativeHost  # noqa: E402
+from harness.say import Failure  # noqa: E402
+
+
+class CacheTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        os.environ["ELISA_CACHE"] = self.folder.name
+        cache.prepare()
+
+    def tearDown(self):
+        del os.environ["ELISA_CACHE"]
+        self.folder.cleanup()
+
+    def test_entry_is_made_once(self):
+        made = []
+
+        def make(folder):
+            made.append(folder)
+            (folder / "file").write_text("x", encoding="ascii")
+
+        self.assertEqual(cache.entry("thing", "1", make), cache.entry("thing", "1", make))
+        self.assertEqual(len(made), 1)
+
+    def test_interrupted_entry_leaves_nothing(self):
+        def interrupted(folder):
+            (folder / "half").write_text("x", encoding="ascii")
+            raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            cache.entry("thing", "1", interrupted)
+        self.assertFalse((Path(self.folder.name) / "thing-1").exists())
+
+    def test_entry_after_a_kill_starts_afresh(self):
+        left = Path(self.folder.name) / ".making-thing"
+        left.mkdir()
+        (left / "half").write_text("x", encoding="ascii")
+        path = cache.entry("thing", "1", lambda folder: None)
+        self.assertEqual(list(path.iterdir()), [])
+
+    def test_unwritable_cache_is_named(self):
+        file = Path(self.folder.name) / "file"
+        file.write_text("", encoding="ascii")
+        os.environ["ELISA_CACHE"] = str(file / "below")
+        with self.assertRaisesRegex(Failure, "cannot write to the cache .*below"):
+            cache.prepare()
+
+    def test_full_disk_is_named(self):
+        needed, cache.NEEDED_BYTES = cache.NEEDED_BYTES, 1 << 60
+        try:
+            with self.assertRaisesRegex(Failure, "MiB free in .* needed"):
+                cache.entry("thing", "2", lambda folder: None)
+        finally:
+            cache.NEEDED_BYTES = needed
+
+    def test_only_the_newest_are_kept(self):
+        for key in "123":
+            os.utime(cache.entry("thing", key, lambda folder: None), (int(key), int(key)))
+        cache.keep_newest("thing", 2)
+        self.assertEqual(sorted(path.name for path in Path(self.folder.name).glob("thing-*")), ["thing-2", "thing-3"])
+
+
+class AptTest(unittest.TestCase):
+    def test_reasons(self):
+        for output, expected in (
+                ("E: Unable to locate package nosuch", "does not have nosuch"),
+                ("E: Package 'old' has no installation candidate", "does not have old"),
+                ("Err:1 http://x\n  Temporary failure resolving 'x'\nE: Failed to fetch", "is there a network"),
+                ("E: You don't have enough free space in /var/cache/apt/archives/.", "no space left"),
+                ("E: something else", "something else")):
+            self.assertIn(expected, apt.explain(output, "installing"))
+
+
+class CpioTest(unittest.TestCase):
+    def test_busybox_reads_it(self):
+        archive = cpio.Archive()
+        archive.add_bytes("/a/b/file", b"content", 0o640)
+        archive.add_link("/link", "a/b/file")
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["busybox", "cpio", "-i"], input=archive.bytes(), cwd=folder, check=True, stderr=subprocess.DEVNULL)
+            self.assertEqual((Path(folder) / "link").read_bytes(), b"content")
+            self.assertEqual((Path(folder) / "a/b/file").stat().st_mode & 0o777, 0o640)
+
+    def test_equal_contents_make_equal_archives(self):
+        one, other = cpio.Archive(), cpio.Archive()
+        one.add_bytes("a", b"1")
+        one.add_bytes("b", b"2")
+        other.add_bytes("b", b"2")
+        other.add_bytes("a", b"1")
+        self.assertEqual(one.bytes(), other.bytes())
+
+
+class ElfTest(unittest.TestCase):
+    def test_zeros_go_and_contents_stay(self):
+        page = 4096
+        data = bytearray(struct.pack("<16s", b"\x7fELF").ljust(64, b"\0"))
+        struct.pack_into("<Q", data, 32, 64)
+        struct.pack_into("<HHHHHH", data, 52, 64, 56, 2, 64, 9, 8)
+        data += struct.pack("<IIQQQQQQ", 1, 5, 4 * page, 0xffffffff81000000, 0x1000000, 2 * page, 3 * page, page)
+        data += struct.pack("<IIQQQQQQ", 4, 4, 4 * page + 8, 0, 0, 16, 16, 4)
+        data += bytes(4 * page - len(data)) + b"contents" + b"a note of 16 by." + bytes(2 * page - 24)
+        small = elf.compact(bytes(data))
+        self.assertLess(len(small), 2 * page)
+        _, _, offset, _, physical, size, memory, _ = struct.unpack_from("<IIQQQQQQ", small, 64)
+        self.assertEqual((small[offset:offset + size], physical, memory), (b"contentsa note of 16 by.", 0x1000000, 3 * page))
+        note = struct.unpack_from("<IIQQQQQQ", small, 64 + 56)[2]
+        self.assertEqual(small[note:note + 16], b"a note of 16 by.")
+
+
+class LogsTest(unittest.TestCase):
+    def test_complaints_are_found(self):
+        for line in ("[ 1.0] WARNING: CPU: 0 PID: 1 at x", "Oops: 0000 [#1] PREEMPT SMP", "general protection fault, probably",
+                     "BUG: sleeping function called from invalid context", "INFO: task x blocked", "Kernel panic - not syncing",
+                     "WARNING: possible recursive locking detected", "watchdog: BUG: soft lockup - CPU#0 stuck"):
+            self.assertEqual(logs.complaints(line), [line])
+
+    def test_others_are_not(self):
+        for line in ("[    0.11] [Firmware Bug]: TSC_DEADLINE disabled due to Errata", "Failed to access perfctr msr (MSR c4 is 0)",
+                     "vmx: loading out-of-tree module taints kernel.", "x86/mm: Checked W+X mappings: passed, no W+X pages found."):
+            self.assertEqual(logs.complaints(line), [])
+
+
+class TestListTest(unittest.TestCase):
+    def load(self, text):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(text)
+            file.flush()
+            return testlist.load(Path(file.name))
+
+    def test_a_test_runs_on_each_machine(self):
+        entries = self.load('[[test]]\nname = "a"\nfile = "vm/host.py"\ncpus = [1, 2]\napicv = [true, false]\n')
+        self.assertEqual([entry.name for entry in entries], ["a-1cpu-apicv", "a-1cpu-noapicv", "a-2cpu-apicv", "a-2cpu-noapicv"])
+        self.assertEqual(len({entry.machine for entry in entries}), 4)
+
+    def test_mistakes_are_named(self):
+        for text, expected in (
+                ('[[test]]\nname = "a"\nfile = "vm/host.py"\nfoo = 1', "a: unknown foo"),
+                ('[[test]]\nname = "a"\nfile = "vm/nosuch.py"', "a: no file tests/vm/nosuch.py"),
+                ('[[test]]\nname = "a"\nfile = "vm/host.py"\ncpus = 3', "a: cpus must be among"),
+                ('[[test]]\nname = "a"\nfile = "vm/host.py"\n' * 2, "two tests are called a"),
+                ('[[test]]\nname = ', "tests/list.toml: ")):
+            with self.assertRaisesRegex(Failure, expected):
+                self.load(text)
+
+    def test_choice(self):
+        entries = self.load('[[test]]\nname = "a"\nfile = "vm/host.py"\ntags = ["t"]\n[[unit]]\nname = "u"\nfile = "vm/host.py"\n')
+        self.assertEqual([entry.name for entry in testlist.choose(entries, [])], ["u", "a"])
+        self.assertEqual([entry.name for entry in testlist.choose(entries, ["t"])], ["a"])
+        self.assertEqual([entry.name for entry in testlist.choose(entries, ["unit", "a"])], ["u", "a"])
+        with self.assertRaisesRegex(Failure, "no test is called nosuch"):
+            testlist.choose(entries, ["nosuch"])
+
+
+@unittest.skipUnless(os.geteuid() == 0, "the agent writes to /run")
+class NativeTest(unittest.TestCase):
+    """The same agent on this very machine, as NATIVE=1 uses it."""
+
+    def test_agent_on_this_machine(self):
+        with tempfile.TemporaryDirectory() as folder:
+            host = NativeHost(folder).start_agent()
+            try:
+                result = host.run("echo $((6 * 7)); exit 3")
+                self.assertEqual((result.status, result.out), (3, "42\n"))
+                host.write(f"{folder}/file", b"\0\1\2")
+                self.assertEqual(host.read(f"{folder}/file"), b"\0\1\2")
+            finally:
+                host.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
