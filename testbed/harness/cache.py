@@ -62,6 +62,7 @@ def entry(name, key, make):
     """The folder NAME-KEY, made by make(folder) unless it is there already."""
     path = root() / f"{name}-{key}"
     if path.is_dir():
+        os.utime(path)  # keep_newest() goes by last use
         return path
     with lock(name):
         if path.is_dir():
@@ -80,7 +81,7 @@ def entry(name, key, make):
 
 
 def keep_newest(name, count):
-    """Removes all but the newest COUNT entries called NAME: they are keyed by content, so they pile up."""
+    """Removes all but the COUNT entries called NAME that were used last: they are keyed by content, so they pile up."""
     entries = sorted(root().glob(f"{name}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in entries[count:]:
         shutil.rmtree(old, ignore_errors=True)

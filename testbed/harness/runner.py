@@ -147,10 +147,10 @@ def new_folder(name):
     return folder
 
 
-def boot(entry, folder, seed):
+def boot(entry, folder, seed, program):
     if os.environ.get("NATIVE") == "1":
-        return NativeHost(folder).boot()
-    machine = Machine(emulator.program(), kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
+        return NativeHost(folder).boot().load_kvm()
+    machine = Machine(program, kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
                       memory_mb=entry.memory_mb)
     return machine.boot().load_kvm()
 
@@ -167,7 +167,7 @@ def run_unit(entry, report):
     report.add(Outcome(entry, kind, "" if kind == "ok" else last, time.monotonic() - start, folder))
 
 
-def run_group(entries, report, seed):
+def run_group(entries, report, seed, program):
     """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one."""
     host = None
     for number, entry in enumerate(entries):
@@ -175,7 +175,7 @@ def run_group(entries, report, seed):
         start = time.monotonic()
         try:
             if host is None:
-                host = boot(entry, folder / "machine", seed + number if seed is not None else None)
+                host = boot(entry, folder / "machine", seed + number if seed is not None else None, program)
             kind, text = run_one(host, entry, folder)
         except Failure as failure:  # it did not boot, or it died
             kind, text = "FAIL", str(failure)
@@ -188,8 +188,11 @@ def run_group(entries, report, seed):
         host.stop()
 
 
-def run(entries, seed=None):
-    """Runs the tests and returns the report. Machines with more CPUs are slower, so they start first."""
+def run(entries, seed=None, program=None):
+    """Runs the tests, on the emulator PROGRAM if it is not to be the usual one, and returns the report.
+
+    Machines with more CPUs are slower, so they start first.
+    """
     groups = {}
     report = Report()
     for entry in entries:
@@ -199,11 +202,11 @@ def run(entries, seed=None):
             groups.setdefault(entry.machine, []).append(entry)
     if os.environ.get("NATIVE") != "1":
         # Made here once: two threads must not find out at the same time that something is missing.
-        emulator.program()
+        program = program or emulator.program()
         for release in {entries[0].release for entries in groups.values()}:
             image.host(kernel.current(release))
     with ThreadPoolExecutor(PARALLEL if os.environ.get("NATIVE") != "1" else 1) as pool:
-        futures = [pool.submit(run_group, groups[machine], report, seed)
+        futures = [pool.submit(run_group, groups[machine], report, seed, program)
                    for machine in sorted(groups, key=lambda machine: (-machine[0], *map(str, machine[1:])))]
         for future in futures:
             future.result()

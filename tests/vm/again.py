@@ -21,7 +21,7 @@ def one_run(test, number, seed=None):
 
 def run(test):
     first, second = one_run(test, 1), one_run(test, 2)
-    test.equal(len(first[0]), 31, "regions")
+    test.equal(len(first[0]), 61, "regions")
     for one, other in zip(first[0], second[0]):
         test.equal(other, one, "the same region in the second run")
     test.equal(second[1], first[1], "ticks from power-on to the end")

@@ -30,7 +30,7 @@ def commands(test, agent):
 def waiting(test, agent):
     failure = raises(TimedOut, agent.run, "echo before; sleep 100", 0.2)
     test.equal(failure.output.out, "before\n", "what a command said before its limit")
-    test.equal(agent.run("pgrep -x sleep").status, 1, "processes left after the limit")
+    test.equal(agent.run("pidof sleep").status, 1, "processes left after the limit")
     job = agent.start("sleep 0.1; echo ready 42; sleep 100")
     test.equal(job.expect("^ready [0-9]+$"), "ready 42", "the line that was waited for")
     job.kill(15)

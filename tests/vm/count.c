@@ -2,7 +2,7 @@
 /* Known sequences between markers, each several times: an interrupt may come in one of them. */
 #include "marker.h"
 
-#define TIMES 5
+#define TIMES 10
 
 int main(void)
 {
@@ -18,7 +18,7 @@ int main(void)
 		marker_end(2);
 
 		marker_begin(3);
-		asm volatile(".rept 100; xor %%eax, %%eax; cpuid; nop; .endr" : : : "eax", "ebx", "ecx", "edx");
+		asm volatile(".rept 20; xor %%eax, %%eax; cpuid; nop; .endr" : : : "eax", "ebx", "ecx", "edx");
 		marker_end(3);
 	}
 	return 0;

@@ -16,7 +16,7 @@ def run(test):
         first = len(host.counts)
         agent.call(agent.put(program))
         regions = host.counts[first:]
-        for name, instructions, exits in (("empty", 0, 0), ("thousand", 1000, 0), ("cpuid", 300, 100)):
+        for name, instructions, exits in (("empty", 0, 0), ("thousand", 1000, 0), ("cpuid", 60, 20)):
             mine = [region for region in quiet(regions) if region["name"] == name]
             test.check(len(mine) >= 3, f"{agent.name}: only {len(mine)} of the regions {name} were not interrupted")
             for region in mine:

@@ -13,10 +13,10 @@ def run(test):
     test.equal(runner.kernel_complaints(test.host), [], "complaints of a quiet machine")
     for agent in (test.host, guest):
         for line in LINES:
-            agent.write("/dev/kmsg", f"<4>{line}")
+            agent.write("/dev/kmsg", f"<4>{line}\n")
             found = runner.kernel_complaints(test.host)
             test.check(len(found) == 1 and line in found[0] and found[0].startswith(agent.name), f"{line!r} on {agent.name}: {found}")
-    guest.write("/dev/kmsg", "<3>BUG: the last words of a guest")
+    guest.write("/dev/kmsg", "<3>BUG: the last words of a guest\n")
     guest.expect_console("the last words")
     guest.kill()
     test.check("last words" in str(runner.kernel_complaints(test.host)), "a dead guest's console was not looked at")

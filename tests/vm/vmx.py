@@ -17,12 +17,13 @@ def run(test, test_name):
 
 
 def vmfunc_counts(test):
-    region = test.host.count_of("vmfunc")
-    vcpu, = region["vcpus"]
+    vcpu, = test.host.count_of("vmfunc")["vcpus"]
     test.equal(vcpu["vmfunc"], 2, "VMFUNCs")
     test.equal(vcpu["vmfunc_failed"], 0, "VMFUNCs that failed")
     if not vcpu["exits"]:  # else an interrupt of the host came between
         test.equal(vcpu["instructions"], 9, "instructions between the markers")
+    vcpu, = test.host.count_of("vmfunc failed")["vcpus"]
+    test.equal((vcpu["vmfunc"], vcpu["vmfunc_failed"]), (1, 1), "VMFUNCs, and those that failed")
 
 
 def counted_counts(test):

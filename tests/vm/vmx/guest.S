@@ -60,12 +60,13 @@ GUEST(vmfunc)
 	mov DATA, %rdi
 	MARKER(20, 2)
 	vmcall
-	/* An entry of the list that is not valid. */
+	/* An entry of the list that is not valid; the test goes on behind it. */
 	MARKER(21, 1)
 	xor %eax, %eax
 	mov $7, %ecx
 	vmfunc
-	jmp .
+	MARKER(21, 2)
+	vmcall
 END(vmfunc)
 
 /* 100 instructions, of which 5 exit. */

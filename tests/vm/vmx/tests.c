@@ -43,6 +43,12 @@ static u64 data_of(const struct hv *hv)
 	return *(volatile u64 *)hv->page[HV_DATA];
 }
 
+/* The instruction that exited is done with. */
+static void skip_instruction(void)
+{
+	hv_write(GUEST_RIP, hv_read(GUEST_RIP) + hv_read(VM_EXIT_INSTRUCTION_LEN));
+}
+
 /* Runs on past interrupts for the host, which Linux gets afterwards. */
 static int run_past_interrupts(struct hv *hv)
 {
@@ -55,6 +61,7 @@ static int run_past_interrupts(struct hv *hv)
 		hv_acknowledge(hv);
 		/* One that was not acknowledged is still pending, and would exit again at once. */
 		local_irq_enable();
+		asm volatile("nop"); /* STI lets an interrupt in only after the next instruction */
 		local_irq_disable();
 	}
 	return reason;
@@ -204,7 +211,7 @@ static int vmfunc(struct hv *hv)
 	hv->ept[1][3][HV_DATA] = hv->ept[0][3][HV_HANDLER];
 	list[0] = hv_eptp(hv, 0);
 	list[1] = hv_eptp(hv, 1);
-	list[7] = hv_eptp(hv, 1) | 4; /* no memory type 4 */
+	list[7] = (hv_eptp(hv, 1) & ~7ULL) | 4; /* there is no memory type 4 */
 	err = hv_enable(SECONDARY_VM_EXEC_CONTROL, SECONDARY_EXEC_ENABLE_VMFUNC);
 	if (err)
 		return err;
@@ -217,9 +224,11 @@ static int vmfunc(struct hv *hv)
 	      expect("EPT pointer", hv_read(EPT_POINTER), list[0]);
 	if (err)
 		return err;
-	hv_write(GUEST_RIP, hv_read(GUEST_RIP) + hv_read(VM_EXIT_INSTRUCTION_LEN));
-	return expect("exit by an entry that is not valid", run_past_interrupts(hv), REASON_VMFUNC) ?:
-	       expect("EPT pointer", hv_read(EPT_POINTER), list[0]);
+	skip_instruction();
+	err = expect("exit by an entry that is not valid", run_past_interrupts(hv), REASON_VMFUNC) ?:
+	      expect("EPT pointer", hv_read(EPT_POINTER), list[0]);
+	skip_instruction();
+	return err ?: expect("exit", run_past_interrupts(hv), EXIT_REASON_VMCALL);
 }
 
 /* For the counters: 100 instructions between two markers, with five exits among them. */
@@ -233,7 +242,7 @@ static int counted(struct hv *hv)
 		err = expect("exit", run_past_interrupts(hv), EXIT_REASON_VMCALL);
 		if (err)
 			return err;
-		hv_write(GUEST_RIP, hv_read(GUEST_RIP) + hv_read(VM_EXIT_INSTRUCTION_LEN));
+		skip_instruction();
 	}
 	return 0;
 }
