@@ -155,12 +155,11 @@ static struct message *answer(const struct message *request)
 	case OP_READ:
 		return file_read(request->data, request->a, request->b);
 	case OP_WRITE:
-		return second ? file_write(request->data, second, request->data + request->length - second,
-					   request->a, request->b) :
-				message_new(EINVAL, 0);
+		return second ? file_write(request->data, second, request->data + request->length - second, request->a,
+					   request->b)
+			      : message_new(EINVAL, 0);
 	case OP_EXPECT:
-		return second ? file_expect(request->data, second, request->a, request->b) :
-				message_new(EINVAL, 0);
+		return second ? file_expect(request->data, second, request->a, request->b) : message_new(EINVAL, 0);
 	case OP_RELAY:
 		return relay(request);
 	case OP_CLOSE:

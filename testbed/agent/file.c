@@ -24,8 +24,8 @@ struct message *file_read(const char *path, uint32_t offset, uint32_t most)
 	reply = message_new(0, room);
 	reply->length = 0;
 	while (reply->length < most) {
-		uint32_t want = most - reply->length < room - reply->length ? most - reply->length
-									      : room - reply->length;
+		uint32_t want =
+			most - reply->length < room - reply->length ? most - reply->length : room - reply->length;
 		ssize_t n = pread(fd, reply->data + reply->length, want, offset + reply->length);
 
 		if (n < 0) {

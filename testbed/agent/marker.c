@@ -11,16 +11,15 @@
 #define COMMAND_REGIONS 8
 
 /* The region is part of the instruction, so there is one instruction for each. */
-#define EACH_REGION(do_it)                                                                         \
-	do_it(128) do_it(129) do_it(130) do_it(131) do_it(132) do_it(133) do_it(134) do_it(135)
-#define BEGIN_CASE(region)                                                                         \
-	case region:                                                                               \
-		marker_name(region, name);                                                         \
-		marker_begin(region);                                                              \
+#define EACH_REGION(do_it) do_it(128) do_it(129) do_it(130) do_it(131) do_it(132) do_it(133) do_it(134) do_it(135)
+#define BEGIN_CASE(region)                 \
+	case region:                       \
+		marker_name(region, name); \
+		marker_begin(region);      \
 		break;
-#define END_CASE(region)                                                                           \
-	case region:                                                                               \
-		marker_end(region);                                                                \
+#define END_CASE(region)            \
+	case region:                \
+		marker_end(region); \
 		break;
 
 /* One name always gets one region; two names of one sum must not be open at once. */

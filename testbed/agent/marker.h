@@ -19,30 +19,32 @@
 
 #define MARKER_NAME_MAX 32 /* bytes of a name that are kept */
 
-#define marker__at(region, what)                                                                   \
-	asm volatile("prefetcht2 %c0" : : "i"(0xffffffffe1150000 + (region) * 256 + (what)) : "memory")
+#define marker__at(region, what) \
+	asm volatile("prefetcht2 %c0" : : "i"(0xffffffffe1150000 + (region)*256 + (what)) : "memory")
 
 #define marker_begin(region) marker__at(region, 1)
 #define marker_end(region) marker__at(region, 2)
 
+static inline void marker__words(const char *name, unsigned long words[4])
+{
+	char text[MARKER_NAME_MAX] = "";
+
+	for (char *to = text; *name && to < text + sizeof(text);)
+		*to++ = *name++;
+	__builtin_memcpy(words, text, sizeof(text));
+}
+
 /* The name travels in registers, so that no memory of ours is looked at. */
-#define marker_name(region, name)                                                                  \
-	do {                                                                                       \
-		union {                                                                            \
-			char text[MARKER_NAME_MAX];                                                \
-			unsigned long word[4];                                                     \
-		} marker__name = { .text = "" };                                                   \
-		const char *marker__from = (name);                                                 \
-		for (int marker__i = 0; marker__from[marker__i] && marker__i < MARKER_NAME_MAX;    \
-		     marker__i++)                                                                  \
-			marker__name.text[marker__i] = marker__from[marker__i];                    \
-		register unsigned long marker__r8 asm("r8") = marker__name.word[3];                \
-		asm volatile("prefetcht2 %c0"                                                      \
-			     :                                                                     \
-			     : "i"(0xffffffffe1150000 + (region) * 256), "S"(marker__name.word[0]), \
-			       "d"(marker__name.word[1]), "c"(marker__name.word[2]),               \
-			       "r"(marker__r8)                                                     \
-			     : "memory");                                                          \
+#define marker_name(region, name)                                                                                  \
+	do {                                                                                                       \
+		unsigned long marker__word[4];                                                                     \
+		marker__words(name, marker__word);                                                                 \
+		register unsigned long marker__r8 asm("r8") = marker__word[3];                                     \
+		asm volatile("prefetcht2 %c0"                                                                      \
+			     :                                                                                     \
+			     : "i"(0xffffffffe1150000 + (region)*256), "S"(marker__word[0]), "d"(marker__word[1]), \
+			       "c"(marker__word[2]), "r"(marker__r8)                                               \
+			     : "memory");                                                                          \
 	} while (0)
 
 #endif

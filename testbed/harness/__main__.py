@@ -42,7 +42,7 @@ def command_shell(options):
 def command_bench(options):
     from . import bench
     setup.everything()
-    return bench.testbed(options.runs)
+    return bench.testbed(options.runs, {} if options.no_soak else None)
 
 
 def command_soak(options):
@@ -55,6 +55,11 @@ def command_corrections(options):
     from . import corrections
     setup.everything()
     return corrections.check(options.names)
+
+
+def command_check(options):
+    from . import check
+    return check.run_all(options.fix)
 
 
 def command_demo(_):
@@ -80,13 +85,16 @@ def parse():
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)
     bench = add("bench", command_bench, "measure the testbed itself")
-    bench.add_argument("--runs", type=int, default=3)
+    bench.add_argument("--runs", type=int, default=3, help="boots to take the median of")
+    bench.add_argument("--no-soak", action="store_true", help="leave out the runs in a row, which take 25 minutes")
     soak = add("soak", command_soak, "many runs, each with a seed of its own")
     soak.add_argument("names", nargs="*", metavar="NAME|TAG")
     soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 20), metavar="N", help="for 1, 2 and 4 CPUs")
     soak.add_argument("--seed", help="of the first run", default="random")
     corrections = add("corrections", command_corrections, "show that each correction of the emulator is needed")
     corrections.add_argument("names", nargs="*", metavar="CORRECTION")
+    check = add("check", command_check, "format, static analysis, headers, licences")
+    check.add_argument("--fix", action="store_true", help="format the C code first")
     add("demo", command_demo, "see what it is")
     return parser.parse_args()
 

@@ -17,7 +17,7 @@ MESSAGE_KIND, EXPIRED_KIND, RESET_KIND, COUNTS_KIND = 1, 2, 3, 4
 HELLO, SPAWN, WAIT, KILL, WRITE, READ, EXPECT, RELAY, CLOSE = range(1, 10)
 
 SLACK_MS = 5000       # emulated time for an agent to answer beyond the limit it was given
-STUCK_S = 300         # real time after which an emulator that says nothing is taken for hung
+STUCK_S = 600         # real time after which an emulator that says nothing is taken for hung
 JITTER_TURNS = 20000  # at most; a turn is some four instructions
 
 
@@ -39,6 +39,7 @@ class PortChannel:
     def __init__(self, seed=None):
         self.ours, self.theirs = socket.socketpair()
         self.ticks = 0
+        self.stuck_s = STUCK_S
         self.counts = []  # regions closed so far, as the emulator reported them
         self.random = random.Random(seed) if seed is not None else None
         self.why_dead = lambda: "the emulator ended"
@@ -70,10 +71,9 @@ class PortChannel:
 
     def _exactly(self, length):
         chunks = []
-        deadline = time.monotonic() + STUCK_S
         while length:
-            if not select.select([self.ours], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise MachineDied(f"the emulator said nothing for {STUCK_S} s")
+            if not select.select([self.ours], [], [], self.stuck_s)[0]:
+                raise MachineDied(f"the emulator said nothing for {self.stuck_s} s")
             data = self.ours.recv(min(length, 1 << 20))
             if not data:
                 raise MachineDied(self.why_dead())

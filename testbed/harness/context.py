@@ -23,6 +23,11 @@ class Test:
     def skip(self, why):
         raise Skip(why)
 
+    def need_emulator(self):
+        """Skips the test on a real machine: it counts, or needs a machine that it may crash."""
+        if not self.host.counts_exactly:
+            raise Skip("only the emulated machine can do this")
+
     def check(self, condition, text):
         if not condition:
             raise Failure(text)

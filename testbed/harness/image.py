@@ -62,7 +62,8 @@ def stripped(module):
 def host_archive(kernel):
     archive = common("host-init")
     add_modules(archive, kernel, HOST_MODULES)
-    archive.add_file("/bin/guest", INIT / "guest")
+    for script in ("guest", "load-kvm"):
+        archive.add_file(f"/bin/{script}", INIT / script)
     archive.add_program(apt.package_file(QEMU))
     archive.add_file("/usr/share/qemu/qboot.rom", apt.package_file(QBOOT), 0o644)
     return archive

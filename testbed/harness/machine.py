@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The emulated host: one Bochs process, its agent, its guests."""
 
-import ctypes
 import os
 import random
-import signal
 import subprocess
-import threading
 from pathlib import Path
 
 from . import cache, image
@@ -19,12 +16,13 @@ BOOT_LIMIT_S = 60
 MEMORY_MB = 1024
 IPS = 100_000_000  # ticks in an emulated second; tsc_early_khz of the host's command line says the same
 QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several CPUs
-PR_SET_PDEATHSIG = 1
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal):
+    # For a person at a terminal time should not run faster than it does outside.
     second_serial = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
+    clock = "slowdown" if terminal else "none"
     return f"""\
 display_library: nogui
 config_interface: textconfig
@@ -36,7 +34,7 @@ ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path={medium}, status=inserted
 boot: cdrom
 com1: enabled=1, mode=file, dev={folder}/console.log
-{second_serial}clock: sync=none, time0=1000000000
+{second_serial}clock: sync={clock}, time0=1000000000
 log: {folder}/emulator.log
 panic: action=fatal
 error: action=ignore
@@ -45,14 +43,12 @@ debug: action=ignore
 """
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Host(Agent):
     """What is common to the emulated host and to a real one: guests, and where their files lie."""
 
     name = "host"
+    store = "/guest"  # where on it kernels, initramfs and disks of guests lie
+    counts_exactly = True
 
     def __init__(self, channel, guest_kernel):
         self.channel, self.guest_kernel = channel, guest_kernel
@@ -89,11 +85,16 @@ class Host(Agent):
     def send_once(self, name, make):
         """The path on the host of the bytes that make() gives, copied in when first asked for."""
         if name not in self.sent:
-            path = f"/guest/{name}"
-            self.run("mkdir -p /guest").check()
+            path = f"{self.store}/{name}"
+            self.run(f"mkdir -p {self.store}").check()
             self.write(path, make())
             self.sent[name] = path
         return self.sent[name]
+
+    def copy_guest_kernel(self, kernel=None):
+        """The path of the guests' kernel on the host. Whoever asks first waits 1 s for it to be copied."""
+        kernel = kernel or self.guest_kernel
+        return self.send_once(f"vmlinux-{kernel.version}", kernel.vmlinux.read_bytes)
 
     def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, extra=(), modules=(), disk=None, qemu_options=(),
               command_line="", wait=True):
@@ -105,7 +106,7 @@ class Host(Agent):
         kernel = kernel or self.guest_kernel
         self.guest_number += 1
         name = name or f"guest{self.guest_number}"
-        vmlinux = self.send_once(f"vmlinux-{kernel.version}", kernel.vmlinux.read_bytes)
+        vmlinux = self.copy_guest_kernel(kernel)
         modules = (*modules, "virtio_blk") if disk else tuple(modules)
         contents = cache.digest(kernel.version, *modules, *(part for path, file in extra for part in (path, Path(file))))
         initrd = self.send_once(f"initrd-{contents}", lambda: image.guest(kernel, extra, modules))
@@ -149,21 +150,16 @@ class Machine(Host):
         environment = {**os.environ, "TESTBED_SOCKET": str(self.channel.theirs.fileno()),
                        "TESTBED_BOOT_MS": str(BOOT_LIMIT_S * 1000)}
         with open(self.folder / "bochs.out", "wb") as output:
-            # A thread that ends takes its children along (PR_SET_PDEATHSIG): start from the main one, or keep it.
             self.process = subprocess.Popen([str(self.emulator), "-q", "-f", str(self.folder / "bochsrc")],
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
-                                            pass_fds=[self.channel.theirs.fileno()],
-                                            preexec_fn=die_with_parent if threading.current_thread() is
-                                            threading.main_thread() else None)
+                                            pass_fds=[self.channel.theirs.fileno()])
         self.channel.started()
         self.channel.why_dead = self.why_dead
         self.hello(BOOT_LIMIT_S)
         return self
 
     def load_kvm(self):
-        options = f"enable_apicv={'Y' if self.apicv else 'N'}"
-        self.call("while read -r module; do case $module in kvm-intel*) set -- " + options + ";; *) set --;; esac; "
-                  'insmod /modules/$module "$@" || exit 1; done < /modules/order; mknod /dev/kvm c 10 232 2>/dev/null; [ -e /dev/kvm ]')
+        self.call(f"load-kvm enable_apicv={'Y' if self.apicv else 'N'}")
         return self
 
     def why_dead(self):
@@ -189,4 +185,3 @@ class Machine(Host):
             self.process.kill()
             self.process.wait()
         self.channel.close()
-

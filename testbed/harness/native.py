@@ -16,7 +16,7 @@ WHAT_IT_DOES = """\
 NATIVE=1 runs the tests on this machine, as root, with no emulator in between:
   - it loads the project's kernel modules and test modules into the running kernel;
   - it unloads kvm_intel and loads it again with other options, so no VM may run;
-  - it starts and kills QEMU processes, and writes to /run/testbed, /run/guest and /guest.
+  - it starts and kills QEMU processes, and writes to /run/testbed, /run/testbed-guests and /run/guest.
 A fault in a module can crash the machine. Use one that you can spare.
 Set NATIVE_YES=1 to skip this question. Go on? [y/N] """
 
@@ -39,13 +39,25 @@ def check_machine():
         raise Failure("NATIVE=1 needs a CPU with VT-x, and VT-x switched on; run without it to use the emulated machine")
 
 
+class RunningKernel:
+    """This machine's own kernel, for modules to be built against."""
+
+    def __init__(self):
+        self.version = os.uname().release
+        self.headers = Path("/lib/modules") / self.version / "build"
+
+
 class NativeHost(Host):
     """The machine we run on, through the same agent. It cannot count instructions."""
 
+    store = "/run/testbed-guests"
+    counts_exactly = False
     cpus, apicv, emulator = os.cpu_count(), True, None
 
     def __init__(self, folder, guest_kernel=None):
         super().__init__(StreamChannel(), guest_kernel)
+        self.kernel = RunningKernel()
+        self.last_line = None
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = None
@@ -72,8 +84,8 @@ class NativeHost(Host):
     def new_kernel_messages(self):
         """Without clearing the log, which is not ours: only what is newer than the last line seen."""
         lines = self.call("dmesg", limit_s=20).splitlines()
-        start = lines.index(self.last_line) + 1 if getattr(self, "last_line", None) in lines else 0
-        fresh = lines[start:] if getattr(self, "last_line", None) else []
+        start = lines.index(self.last_line) + 1 if self.last_line in lines else 0
+        fresh = lines[start:] if self.last_line else []
         self.last_line = lines[-1] if lines else None
         return "\n".join(fresh)
 
@@ -85,4 +97,3 @@ class NativeHost(Host):
             self.stop_guests()
             self.channel.close()
             self.process.wait(10)
-

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Programs of the build machine."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -18,7 +20,8 @@ def run(*command, cwd=None, log=None, what=None, on_line=None, env=None):
     sink = open(log, "w", encoding="utf-8") if log else None
     try:
         process = subprocess.Popen([str(part) for part in command], cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                   start_new_session=True)
         try:
             for line in process.stdout:
                 lines.append(line.rstrip("\n"))
@@ -28,7 +31,7 @@ def run(*command, cwd=None, log=None, what=None, on_line=None, env=None):
                     on_line(lines[-1])
             status = process.wait()
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started: make's compilers
             process.wait()
             raise
     except FileNotFoundError as error:
@@ -36,6 +39,8 @@ def run(*command, cwd=None, log=None, what=None, on_line=None, env=None):
     finally:
         if sink:
             sink.close()
+    if status and any("No space left on device" in line for line in lines):
+        raise Failure(f"{what or command[0]}: no space left on the disk")
     if status:
         last = next((line for line in reversed(lines) if line.strip()), "no output")
         raise Failure(f"{what or command[0]} failed: {last}" + (f" (all of it: {log})" if log else ""))

@@ -26,6 +26,8 @@ PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two 
 
 
 class Outcome:
+    """.kind: ok, skip or FAIL. A test that is itself wrong fails too, and leaves its traceback in .folder."""
+
     def __init__(self, entry, kind, text="", seconds=0.0, folder=None):
         self.entry, self.kind, self.text, self.seconds, self.folder = entry, kind, text, seconds, folder
 
@@ -33,13 +35,16 @@ class Outcome:
 class Report:
     """Counts outcomes and prints each as it comes; used from several threads."""
 
-    def __init__(self):
+    def __init__(self, quiet=False):
+        self.quiet = quiet
         self.lock = threading.Lock()
         self.outcomes = []
 
     def add(self, outcome):
         with self.lock:
             self.outcomes.append(outcome)
+            if self.quiet:
+                return
             line = f"{outcome.kind:6} {outcome.entry.name:40} {outcome.seconds:5.1f} s"
             if outcome.text:
                 line += f"  {outcome.text}"
@@ -55,6 +60,7 @@ class Report:
         return text + (f", {self.count('skip')} skipped" if self.count("skip") else "")
 
 
+TRACEBACK = "traceback.txt"
 SKIPPED = 77  # the exit code of a program that says it cannot be run here
 
 
@@ -124,7 +130,7 @@ def run_one(host, entry, folder):
         kind, text = "FAIL", str(failure)
     except Exception as error:  # a mistake in the test itself
         kind, text = "FAIL", f"{type(error).__name__}: {error}"
-        (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        (folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
     complaints = kernel_complaints(host)
     if complaints:
         kind, text = "FAIL", (f"{text}; " if text else "") + f"kernel log: {complaints[0]}"
@@ -167,11 +173,15 @@ def run_unit(entry, report):
     report.add(Outcome(entry, kind, "" if kind == "ok" else last, time.monotonic() - start, folder))
 
 
-def run_group(entries, report, seed, program):
-    """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one."""
+def run_group(entries, report, seed, program, folder=None):
+    """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one.
+
+    FOLDER: for their logs, below the usual place, unless each is to have one of its own name.
+    """
     host = None
+    top = folder
     for number, entry in enumerate(entries):
-        folder = new_folder(entry.name)
+        folder = new_folder(top or entry.name) if host is None or not top else LOGS / top
         start = time.monotonic()
         try:
             if host is None:

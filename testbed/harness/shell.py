@@ -52,14 +52,14 @@ def run(cpus=1, guests=1):
         size = os.get_terminal_size()
         say(BANNER)
         job = machine.start(f"stty -F /dev/ttyS1 115200 rows {size.lines} cols {size.columns} sane; "
-                            "setsid -c sh -l < /dev/ttyS1 > /dev/ttyS1 2>&1")
+                            "exec sh -l < /dev/ttyS1 > /dev/ttyS1 2>&1")  # a job leads its session: this tty is its
         before = termios.tcgetattr(0)
         done = threading.Event()
         terminal = threading.Thread(target=pump, args=(master, done), daemon=True)
         try:
             tty.setraw(0)
             terminal.start()
-            machine.channel.patient = True
+            machine.channel.stuck_s = None  # people may think for as long as they like
             job.wait(FOREVER_S)
         finally:
             done.set()

@@ -124,14 +124,16 @@ class ElfTest(unittest.TestCase):
 
 class LogsTest(unittest.TestCase):
     def test_complaints_are_found(self):
-        for line in ("[ 1.0] WARNING: CPU: 0 PID: 1 at x", "Oops: 0000 [#1] PREEMPT SMP", "general protection fault, probably",
-                     "BUG: sleeping function called from invalid context", "INFO: task x blocked", "Kernel panic - not syncing",
+        for line in ("[ 1.0] WARNING: CPU: 0 PID: 1 at x", "Oops: 0000 [#1] PREEMPT SMP",
+                     "general protection fault, probably", "BUG: sleeping function called from invalid context",
+                     "INFO: task x blocked", "Kernel panic - not syncing",
                      "WARNING: possible recursive locking detected", "watchdog: BUG: soft lockup - CPU#0 stuck"):
             self.assertEqual(logs.complaints(line), [line])
 
     def test_others_are_not(self):
-        for line in ("[    0.11] [Firmware Bug]: TSC_DEADLINE disabled due to Errata", "Failed to access perfctr msr (MSR c4 is 0)",
-                     "vmx: loading out-of-tree module taints kernel.", "x86/mm: Checked W+X mappings: passed, no W+X pages found."):
+        for line in ("[    0.11] [Firmware Bug]: TSC_DEADLINE disabled due to Errata",
+                     "Failed to access perfctr msr (MSR c4 is 0)", "vmx: loading out-of-tree module taints kernel.",
+                     "x86/mm: Checked W+X mappings: passed, no W+X pages found."):
             self.assertEqual(logs.complaints(line), [])
 
 
@@ -158,7 +160,8 @@ class TestListTest(unittest.TestCase):
                 self.load(text)
 
     def test_choice(self):
-        entries = self.load('[[test]]\nname = "a"\nfile = "vm/host.py"\ntags = ["t"]\n[[unit]]\nname = "u"\nfile = "vm/host.py"\n')
+        entries = self.load('[[test]]\nname = "a"\nfile = "vm/host.py"\ntags = ["t"]\n'
+                            '[[unit]]\nname = "u"\nfile = "vm/host.py"\n')
         self.assertEqual([entry.name for entry in testlist.choose(entries, [])], ["u", "a"])
         self.assertEqual([entry.name for entry in testlist.choose(entries, ["t"])], ["a"])
         self.assertEqual([entry.name for entry in testlist.choose(entries, ["unit", "a"])], ["u", "a"])

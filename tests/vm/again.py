@@ -20,6 +20,7 @@ def one_run(test, number, seed=None):
 
 
 def run(test):
+    test.need_emulator()
     first, second = one_run(test, 1), one_run(test, 2)
     test.equal(len(first[0]), 61, "regions")
     for one, other in zip(first[0], second[0]):

@@ -10,6 +10,7 @@ def quiet(regions):
 
 
 def run(test):
+    test.need_emulator()
     host, program = test.host, test.build / "tests" / "vm" / "count"
     guest = test.shared_guest()
     for agent in (guest, host):

@@ -3,6 +3,7 @@
 
 
 def run(test):
+    test.need_emulator()
     host = test.host
     test.equal(host.call("uname -r").strip(), host.kernel.version, "kernel")
     test.equal(int(host.call("nproc")), host.cpus, "CPUs online")

@@ -15,7 +15,7 @@ def run(test):
         for line in LINES:
             agent.write("/dev/kmsg", f"<4>{line}\n")
             found = runner.kernel_complaints(test.host)
-            test.check(len(found) == 1 and line in found[0] and found[0].startswith(agent.name), f"{line!r} on {agent.name}: {found}")
+            test.equal([f"{agent.name}: " in text and line in text for text in found], [True], f"{line!r} on {agent.name}")
     guest.write("/dev/kmsg", "<3>BUG: the last words of a guest\n")
     guest.expect_console("the last words")
     guest.kill()

@@ -6,6 +6,7 @@ from harness.machine import Machine
 
 
 def run(test):
+    test.need_emulator()
     like = test.host
     for name, command, words in (("crash", "echo c > /proc/sysrq-trigger", "crashed"),
                                  ("hang", "kill -STOP $(pidof agent)", "hangs: no answer in 6 emulated seconds")):

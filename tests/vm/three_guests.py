@@ -18,4 +18,5 @@ def run(test):
         if guest is not guests[1]:
             sums = [line.split()[0] for line in job.wait(60).check().out.splitlines()]
             test.equal(sums, [expected] * 2 * guest.vcpus, f"checksums that {guest.name} computed")
-    test.equal([guest.call("echo alive").strip() for guest in (guests[0], guests[2])], ["alive"] * 2, "the survivors' answers")
+    for guest in (guests[0], guests[2]):
+        test.equal(guest.call("echo alive"), "alive\n", f"answer of {guest.name}")

@@ -12,7 +12,7 @@ def run(test, test_name):
     result = test.host.run(f"insmod {module} test={test_name} && rmmod vmx")
     log = [line for line in test.host.call("dmesg").splitlines() if "vmx: " in line]
     test.check(result.status == 0, f"{test_name}: {log[-1] if log else result.err.strip()}")
-    if test_name in COUNTS:
+    if test_name in COUNTS and test.host.counts_exactly:
         COUNTS[test_name](test)
 
 

@@ -12,12 +12,16 @@
  */
 #include "bochs.h"
 #include "cpu/cpu.h"
+#include "gui/siminterface.h"
+#include "param_names.h"
 #include "iodev/iodev.h"
 #include "testbed.h"
 
 #include <algorithm>
 #include <errno.h>
 #include <string>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,7 +80,9 @@ void testbed_send(enum testbed_kind kind, const void *data, uint32_t length)
 
 static void budget_set(uint32_t milliseconds)
 {
-	bx_pc_system.activate_timer(budget_timer, milliseconds * 1000, false);
+	Bit64u ticks_per_ms = SIM->get_param_num(BXPN_IPS)->get() / 1000;
+
+	bx_pc_system.activate_timer_ticks(budget_timer, milliseconds * ticks_per_ms, false);
 }
 
 static void budget_expired(void *)
@@ -171,6 +177,7 @@ void testbed_reset(unsigned cpu, unsigned type)
 	if (!socket_number)
 		return; /* started by hand, without a harness */
 	harness = atoi(socket_number);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to run on for nobody */
 	budget_timer = bx_pc_system.register_timer(NULL, budget_expired, 1000, false, false, "testbed");
 	budget_set(boot_ms ? atoi(boot_ms) : 60000);
 	for (Bit32u port = PORT_LENGTH; port <= PORT_ID; port += 4) {

@@ -36,7 +36,7 @@ struct vcpu_counts {
 };
 
 struct cpu_counts {
-	Bit64u host, guest;       /* instructions */
+	Bit64u host, guest; /* instructions */
 	Bit64u invept, invvpid;
 };
 
@@ -134,8 +134,7 @@ static void add(std::string *json, const char *key, Bit64u value)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "%s\"%s\": %llu", json->back() == '{' ? "" : ", ", key,
-		 (unsigned long long)value);
+	snprintf(text, sizeof(text), "%s\"%s\": %llu", json->back() == '{' ? "" : ", ", key, (unsigned long long)value);
 	*json += text;
 }
 
@@ -184,8 +183,8 @@ static void report(const std::string &name, const struct counts &then)
 /* Names are what a JSON string may hold without an escape; the rest becomes '_'. */
 static void set_name(unsigned cpu, unsigned region)
 {
-	static const unsigned registers[NAME_REGISTERS] = { BX_64BIT_REG_RSI, BX_64BIT_REG_RDX,
-							    BX_64BIT_REG_RCX, BX_64BIT_REG_R8 };
+	static const unsigned registers[NAME_REGISTERS] = { BX_64BIT_REG_RSI, BX_64BIT_REG_RDX, BX_64BIT_REG_RCX,
+							    BX_64BIT_REG_R8 };
 	char text[NAME_REGISTERS * 8 + 1] = "";
 
 	for (unsigned i = 0; i < NAME_REGISTERS; i++) {
@@ -206,8 +205,8 @@ void testbed_prefetch(unsigned cpu, bx_address address)
 	if (offset >= REGIONS << 8)
 		return;
 	if ((offset & 0xff) >= COPY_TO_AGENT) { /* agent/port.c: page in RDI, bytes in RSI */
-		Bit64u moved = testbed_copy(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI), BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI),
-					    (offset & 0xff) == COPY_TO_AGENT);
+		Bit64u moved = testbed_copy(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI),
+					    BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI), (offset & 0xff) == COPY_TO_AGENT);
 		BX_CPU(cpu)->set_reg64(BX_64BIT_REG_RAX, moved);
 		return;
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <linux/linkage.h>
-#include <asm/asm.h>
 
 #define HOST_RSP $0x6c14
 
@@ -37,9 +36,6 @@ SYM_FUNC_START(hv_enter)
 	mov $1, %eax
 	jmp .Lout
 
-	/* Where a VM exit continues whose first instruction faults: the guest left a non-canonical RSI. */
-SYM_INNER_LABEL(hv_exit_faulting, SYM_L_GLOBAL)
-	mov (%rsi), %rsi
 SYM_INNER_LABEL(hv_exit, SYM_L_GLOBAL)
 	xchg %rdi, (%rsp)
 	mov %rax, 0(%rdi)
@@ -59,5 +55,4 @@ SYM_INNER_LABEL(hv_exit, SYM_L_GLOBAL)
 	pop %rbx
 	pop %rbp
 	RET
-	_ASM_EXTABLE(hv_exit_faulting, hv_exit)
 SYM_FUNC_END(hv_enter)

@@ -36,6 +36,7 @@ GUEST(window)
 END(window)
 
 GUEST(undefined)
+	mov $0x8000000000000000, %rax
 	ud2
 END(undefined)
 
@@ -83,9 +84,13 @@ GUEST(counted)
 	jmp .
 END(counted)
 
-/* What hv_exit_faulting wants. */
-GUEST(faulting)
-	mov $0x8000000000000000, %rsi
+/* A handler that faults at once, and behind it the one for that fault. */
+GUEST(faulting_handler)
+	mov (%rax), %rax	/* which is not canonical */
+SYM_INNER_LABEL(guest_second_handler, SYM_L_GLOBAL)
+	pop %rbx		/* error code */
+	pop %rbx		/* RIP */
+	mov %rbx, DATA
 	vmcall
-	jmp guest_faulting
-END(faulting)
+	jmp guest_second_handler
+END(faulting_handler)

@@ -88,14 +88,21 @@ static u16 selector(const char which)
 	u16 value = 0;
 
 	switch (which) {
-	case 'c': asm("mov %%cs, %0" : "=r"(value)); break;
-	case 's': asm("mov %%ss, %0" : "=r"(value)); break;
-	case 't': asm("str %0" : "=r"(value)); break;
+	case 'c':
+		asm("mov %%cs, %0" : "=r"(value));
+		break;
+	case 's':
+		asm("mov %%ss, %0" : "=r"(value));
+		break;
+	case 't':
+		asm("str %0" : "=r"(value));
+		break;
 	}
 	return value;
 }
 
 /* enter.S */
+extern const char hv_exit[];
 int hv_enter(struct hv_registers *registers, bool resume);
 
 static void hv_host_state(void)
@@ -241,10 +248,10 @@ void hv_user_page(struct hv *hv, enum hv_page page)
 	table[page] = HV_GPA(page) | PTE_USER;
 }
 
-void hv_gate(struct hv *hv, u8 vector)
+void hv_gate(struct hv *hv, u8 vector, u32 offset)
 {
 	u64 *gate = hv->page[HV_IDT] + vector * 16;
-	u64 handler = HV_GPA(HV_HANDLER);
+	u64 handler = HV_GPA(HV_HANDLER) + offset;
 
 	gate[0] = (handler & 0xffff) | HV_CS0 << 16 | 0x8e00ULL << 32 | (handler >> 16 & 0xffff) << 48;
 	gate[1] = handler >> 32;
@@ -314,9 +321,15 @@ static int vmx_operation(u64 physical, int which)
 	u8 failed = 1;
 
 	switch (which) {
-	case 0: asm volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(physical) : "cc", "memory"); break;
-	case 1: asm volatile("vmclear %1; setna %0" : "=qm"(failed) : "m"(physical) : "cc", "memory"); break;
-	case 2: asm volatile("vmptrld %1; setna %0" : "=qm"(failed) : "m"(physical) : "cc", "memory"); break;
+	case 0:
+		asm volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(physical) : "cc", "memory");
+		break;
+	case 1:
+		asm volatile("vmclear %1; setna %0" : "=qm"(failed) : "m"(physical) : "cc", "memory");
+		break;
+	case 2:
+		asm volatile("vmptrld %1; setna %0" : "=qm"(failed) : "m"(physical) : "cc", "memory");
+		break;
 	}
 	return failed ? -EIO : 0;
 }

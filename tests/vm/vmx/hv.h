@@ -11,10 +11,20 @@
 
 /* Guest-physical pages, which are also its linear addresses. */
 enum hv_page {
-	HV_PML4 = 1, HV_PDPT, HV_PD, HV_PT, HV_GDT, HV_IDT, HV_TSS, HV_STACK, HV_CODE, HV_DATA, HV_HANDLER,
+	HV_PML4 = 1,
+	HV_PDPT,
+	HV_PD,
+	HV_PT,
+	HV_GDT,
+	HV_IDT,
+	HV_TSS,
+	HV_STACK,
+	HV_CODE,
+	HV_DATA,
+	HV_HANDLER,
 	HV_PAGES = 16,
 };
-#define HV_GPA(page) ((page) * 4096UL)
+#define HV_GPA(page) ((page)*4096UL)
 
 /* Selectors of the guest's GDT. */
 enum { HV_CS0 = 0x08, HV_SS0 = 0x10, HV_CS3 = 0x1b, HV_SS3 = 0x23, HV_TR = 0x28 };
@@ -28,12 +38,12 @@ struct hv_registers {
 struct hv {
 	void *vmxon, *vmcs;
 	void *page[HV_PAGES];
-	u64 *ept[2][4];		/* two EPTs of four levels; [1] differs where a test says so */
+	u64 *ept[2][4]; /* two EPTs of four levels; [1] differs where a test says so */
 	void *eptp_list, *virtual_apic, *posted;
-	void *apic;		/* the local APIC's registers, unless it is in x2APIC mode */
+	void *apic; /* the local APIC's registers, unless it is in x2APIC mode */
 	struct hv_registers registers;
 	bool launched;
-	u8 taken[HV_TAKEN_MAX];	/* vectors that Linux is still to get */
+	u8 taken[HV_TAKEN_MAX]; /* vectors that Linux is still to get */
 	int taken_count;
 	/* What hv_on() changed, and hv_off() restores. */
 	unsigned long flags, cr4;
@@ -48,8 +58,8 @@ void hv_off(struct hv *hv);
 
 /* The guest's code, copied from START to END; handlers go to HV_HANDLER. */
 void hv_load(struct hv *hv, enum hv_page page, const void *start, const void *end);
-/* Makes vector lead to the start of HV_HANDLER. */
-void hv_gate(struct hv *hv, u8 vector);
+/* Makes a vector lead to OFFSET in HV_HANDLER. */
+void hv_gate(struct hv *hv, u8 vector, u32 offset);
 /* Lets CPL 3 use the page, and (with SMEP, SMAP) keeps CPL 0 off it. */
 void hv_user_page(struct hv *hv, enum hv_page page);
 /* Enters at CPL 3 instead of 0. */
@@ -65,9 +75,6 @@ u64 hv_read(u32 field);
 void hv_write(u32 field, u64 value);
 /* Adds bits to a control field; -EOPNOTSUPP if the CPU does not have them. */
 int hv_enable(u32 field, u32 bits);
-
-/* Where exits continue: HOST_RIP holds the first. The second begins with a load from the guest's RSI. */
-extern const char hv_exit[], hv_exit_faulting[];
 
 u64 hv_eptp(const struct hv *hv, int which);
 

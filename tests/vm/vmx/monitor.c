@@ -15,9 +15,9 @@
 #define SETTLE_US 1000
 
 struct rounds {
-	/* One page: the word that is waited for, and one that only keeps the other CPU's access to the page alive. */
+	/* One page: the word that is waited for, and one whose store lets the storing CPU know the page before. */
 	volatile u64 *flag, *neighbour;
-	volatile u64 waiting, woken_at;
+	volatile u64 may_wait, woken_at; /* which round; when */
 };
 
 static int waiter(void *argument)
@@ -27,8 +27,9 @@ static int waiter(void *argument)
 	u64 round;
 
 	for (round = 1; round <= ROUNDS; round++) {
+		while (rounds->may_wait != round)
+			cpu_relax();
 		local_irq_save(flags);
-		rounds->waiting = round;
 		while (*rounds->flag != round) {
 			__monitor((void *)rounds->flag, 0, 0);
 			if (*rounds->flag == round)
@@ -52,11 +53,10 @@ static u64 worst_latency(struct rounds *rounds)
 	u64 round, stored_at, latency, worst = 0;
 
 	for (round = 1; round <= ROUNDS; round++) {
-		*rounds->neighbour = round;
-		while (rounds->waiting != round)
-			cpu_relax();
-		udelay(SETTLE_US);
 		rounds->woken_at = 0;
+		*rounds->neighbour = round;
+		rounds->may_wait = round;
+		udelay(SETTLE_US);
 		stored_at = rdtsc();
 		*rounds->flag = round;
 		while (!rounds->woken_at)

@@ -27,7 +27,8 @@ GUEST(undefined);
 GUEST(handler);
 GUEST(vmfunc);
 GUEST(counted);
-GUEST(faulting);
+GUEST(faulting_handler);
+extern const char guest_second_handler[];
 
 #define REASON_VMFUNC 59 /* SDM, "VMX Basic Exit Reasons"; Linux has no name for it */
 #define HANDLER_MARK 0x600d
@@ -87,15 +88,15 @@ static int smap_implicit(struct hv *hv)
 
 	LOAD(hv, HV_CODE, undefined);
 	LOAD(hv, HV_HANDLER, handler);
-	hv_gate(hv, X86_TRAP_UD);
+	hv_gate(hv, X86_TRAP_UD, 0);
 	hv_user_page(hv, HV_CODE);
 	hv_user_page(hv, HV_IDT);
 	hv_user_mode(hv);
 	hv_write(GUEST_CR4, hv_read(GUEST_CR4) | X86_CR4_SMAP);
 	hv_write(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_AC);
 	reason = run_past_interrupts(hv);
-	return expect("#UD with the IDT in a user page", reason, EXIT_REASON_TRIPLE_FAULT) ?:
-	       expect("the handler's mark", data_of(hv), 0);
+	return expect("#UD with the IDT in a user page", reason, EXIT_REASON_TRIPLE_FAULT)
+		       ?: expect("the handler's mark", data_of(hv), 0);
 }
 
 /* The same with the IDT where it belongs: what smap_implicit finds is not the fault of anything else. */
@@ -105,7 +106,7 @@ static int exception_delivery(struct hv *hv)
 
 	LOAD(hv, HV_CODE, undefined);
 	LOAD(hv, HV_HANDLER, handler);
-	hv_gate(hv, X86_TRAP_UD);
+	hv_gate(hv, X86_TRAP_UD, 0);
 	hv_user_page(hv, HV_CODE);
 	hv_user_mode(hv);
 	hv_write(GUEST_CR4, hv_read(GUEST_CR4) | X86_CR4_SMAP);
@@ -120,11 +121,12 @@ static int virtual_interrupts(struct hv *hv, u8 vector)
 	int err;
 
 	LOAD(hv, HV_HANDLER, handler);
-	hv_gate(hv, VIRTUAL_VECTOR);
-	hv_gate(hv, 0xff);
-	err = hv_enable(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_TPR_SHADOW) ?:
-	      hv_enable(SECONDARY_VM_EXEC_CONTROL, SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY |
-							   SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE);
+	hv_gate(hv, VIRTUAL_VECTOR, 0);
+	hv_gate(hv, 0xff, 0);
+	err = hv_enable(CPU_BASED_VM_EXEC_CONTROL, CPU_BASED_TPR_SHADOW)
+		      ?: hv_enable(SECONDARY_VM_EXEC_CONTROL, SECONDARY_EXEC_APIC_REGISTER_VIRT |
+								      SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY |
+								      SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE);
 	if (err)
 		return err;
 	hv_write(VIRTUAL_APIC_PAGE_ADDR, virt_to_phys(hv->virtual_apic));
@@ -195,8 +197,8 @@ static int virtual_interrupt_masked(struct hv *hv)
 	if (err)
 		return err;
 	hv_write(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_IF);
-	return expect("exit of the handler", run_past_interrupts(hv), EXIT_REASON_VMCALL) ?:
-	       expect("the handler's mark with interrupts on", data_of(hv), HANDLER_MARK);
+	return expect("exit of the handler", run_past_interrupts(hv), EXIT_REASON_VMCALL)
+		       ?: expect("the handler's mark with interrupts on", data_of(hv), HANDLER_MARK);
 }
 
 /* EPTP switching there and back, and to an entry that is not valid. */
@@ -225,8 +227,8 @@ static int vmfunc(struct hv *hv)
 	if (err)
 		return err;
 	skip_instruction();
-	err = expect("exit by an entry that is not valid", run_past_interrupts(hv), REASON_VMFUNC) ?:
-	      expect("EPT pointer", hv_read(EPT_POINTER), list[0]);
+	err = expect("exit by an entry that is not valid", run_past_interrupts(hv), REASON_VMFUNC)
+		      ?: expect("EPT pointer", hv_read(EPT_POINTER), list[0]);
 	skip_instruction();
 	return err ?: expect("exit", run_past_interrupts(hv), EXIT_REASON_VMCALL);
 }
@@ -247,12 +249,15 @@ static int counted(struct hv *hv)
 	return 0;
 }
 
-/* A fault of the first instruction after a VM exit is that instruction's. */
-static int fault_after_exit(struct hv *hv)
+/* When the first instruction of a handler faults, it is that instruction that the next handler is told of. */
+static int fault_in_handler(struct hv *hv)
 {
-	LOAD(hv, HV_CODE, faulting);
-	hv_write(HOST_RIP, (u64)hv_exit_faulting);
-	return expect("exit", run_past_interrupts(hv), EXIT_REASON_VMCALL);
+	LOAD(hv, HV_CODE, undefined);
+	LOAD(hv, HV_HANDLER, faulting_handler);
+	hv_gate(hv, X86_TRAP_UD, 0);
+	hv_gate(hv, X86_TRAP_GP, guest_second_handler - guest_faulting_handler);
+	return expect("exit", run_past_interrupts(hv), EXIT_REASON_VMCALL)
+		       ?: expect("RIP of the second fault", data_of(hv), HV_GPA(HV_HANDLER));
 }
 
 static const struct {
@@ -268,7 +273,7 @@ static const struct {
 	{ "virtual_interrupt_masked", virtual_interrupt_masked },
 	{ "vmfunc", vmfunc },
 	{ "counted", counted },
-	{ "fault_after_exit", fault_after_exit },
+	{ "fault_in_handler", fault_in_handler },
 };
 
 int expect(const char *what, u64 got, u64 wanted)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# The front door. Everything sets itself up on first use; see README.md.
+#
+#   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
+TESTBED := testbed/testbed
+
+.PHONY: all setup test tests demo shell bench-testbed soak check check-corrections format clean
+
+all: setup
+
+setup:
+	@$(TESTBED) setup
+
+test:
+	@$(TESTBED) test $(T) $(if $(SEED),--seed $(SEED))
+
+tests:
+	@$(TESTBED) list
+
+demo:
+	@$(TESTBED) demo
+
+CPUS ?= 1
+shell:
+	@$(TESTBED) shell --cpus $(CPUS)
+
+bench-testbed:
+	@$(TESTBED) bench $(BENCH_OPTIONS)
+
+soak:
+	@$(TESTBED) soak $(T) $(if $(SEED),--seed $(SEED))
+
+check-corrections:
+	@$(TESTBED) corrections $(T)
+
+check:
+	@$(TESTBED) check
+
+format:
+	@$(TESTBED) check --fix
+
+# What was built in the tree; the cache outside of it stays.
+clean:
+	rm -rf build
