@@ -19,6 +19,7 @@ QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
+# vga realtime=0: else its timer follows the clock of the build machine, and no two runs are quite the same.
 def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal):
     # For a person at a terminal time should not run faster than it does outside.
     second_serial = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
@@ -30,6 +31,7 @@ cpu: model=corei7_skylake_x, count={cpus}, ips={IPS}, quantum={quantum}, exclude
 memory: guest={memory_mb}, host={memory_mb}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
+vga: extension=none, update_freq=1, realtime=0
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path={medium}, status=inserted
 boot: cdrom
