@@ -41,14 +41,18 @@ class Job:
 
     def __init__(self, agent, number, command):
         self.agent, self.number, self.command = agent, number, command
+        self.result = None  # once it has ended
 
     def wait(self, limit_s=10):
         """The result; TimedOut, with the job still running, after LIMIT_S emulated seconds."""
+        if self.result:
+            return self.result
         status, a, data = self.agent.ask(channel.WAIT, self.number, int(limit_s * 1000), limit_s=limit_s,
                                          what=f"`{self.command}`", allow=(errno.ETIMEDOUT,))
         result = Result(self.agent.name, self.command, a, data)
         if status:
             raise TimedOut(f"{self.agent.name}: `{self.command}` still runs after {limit_s:g} emulated seconds", result)
+        self.result = result
         return result
 
     def kill(self, signal=9):

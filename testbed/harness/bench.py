@@ -57,11 +57,11 @@ class Run:
             machine.stop()
 
 
-def one_more_test(program, folder):
+def one_more_test(program):
     """Seconds of real time that a trivial test takes on a machine that is up."""
     entry, = testlist.choose(testlist.load(), ["program"])
     report = runner.Report(quiet=True)
-    runner.run_group([entry] * (EXTRA_TESTS + 1), report, None, program, folder=folder)
+    runner.run_group([entry] * (EXTRA_TESTS + 1), report, None, program)
     return statistics.median(outcome.seconds for outcome in report.outcomes[1:])
 
 
@@ -96,7 +96,7 @@ def testbed(runs, soak_runs=None):
     figures.add("host and three guests ready, all included", statistics.median(run.all for run in done), "CPU s", 16)
     say(f"  of it: KVM and the guests' kernel, once: "
         f"{statistics.median(run.ready_for_guests - run.host for run in done):.2f} CPU s")
-    figures.add("one more test in a booted machine", one_more_test(program, "bench/test"), "s", 1)
+    figures.add("one more test in a booted machine", one_more_test(program), "s", 1)
     with step("counting against not counting", 16 * runs):
         slowdown = counting_slowdown(program, folder / "counting", runs)
     figures.add("slowdown by counting", slowdown, "times", 1.1)

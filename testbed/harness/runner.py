@@ -104,9 +104,9 @@ def kernel_complaints(host):
             log = agent.new_kernel_messages()
         except MachineDied:
             raise
-        except Failure as failure:
-            log = agent.console() if agent is not host else ""
-            found += [] if agent is not host else [f"host: {failure}"]
+        except Failure as failure:  # a guest that is dead though no test has killed it
+            log = agent.console()
+            found.append(str(failure))
         agent.kernel_log += log
         found += [f"{agent.name}: {line}" for line in logs.complaints(log)]
     for name, console in host.dead_consoles:
@@ -173,15 +173,11 @@ def run_unit(entry, report):
     report.add(Outcome(entry, kind, "" if kind == "ok" else last, time.monotonic() - start, folder))
 
 
-def run_group(entries, report, seed, program, folder=None):
-    """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one.
-
-    FOLDER: for their logs, below the usual place, unless each is to have one of its own name.
-    """
+def run_group(entries, report, seed, program):
+    """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one."""
     host = None
-    top = folder
     for number, entry in enumerate(entries):
-        folder = new_folder(top or entry.name) if host is None or not top else LOGS / top
+        folder = new_folder(entry.name)
         start = time.monotonic()
         try:
             if host is None:

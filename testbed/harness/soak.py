@@ -1,40 +1,37 @@
 # SPDX-License-Identifier: MIT
 """Many whole runs in a row, from power-on, each with a seed of its own: what fails can be run again exactly."""
 
+import copy
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 from . import emulator, runner, testlist
+from .run import TREE
 from .say import say
 
 DEFAULT = ["three-guests"]
 
 
-class Quiet(runner.Report):
-    """Prints failures only, and how to see them again."""
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def add(self, outcome):
-        with self.lock:
-            self.outcomes.append(outcome)
-            if outcome.kind == "FAIL":
-                say(f"FAIL   {outcome.entry.name}  {outcome.text}")
-                say(f"       again: make test T={outcome.entry.name} SEED={self.seed}")
-
-
-def one(entry, seed, number, program):
-    report = Quiet(seed)
-    runner.run_group([entry], report, seed, program, folder=f"soak/{entry.name}-{number % runner.PARALLEL}")
-    return report.count("FAIL")
+def one(entry, seed, program):
+    """One run; whether it failed. The logs of those that did stay."""
+    alone = copy.copy(entry)
+    alone.name = f"soak/{entry.name}-seed{seed}"
+    report = runner.Report(quiet=True)
+    runner.run_group([alone], report, seed, program)
+    outcome, = report.outcomes
+    if outcome.kind == "FAIL":
+        say(f"FAIL   {entry.name}  {outcome.text}")
+        say(f"       logs: {outcome.folder.relative_to(TREE)}; again: make test T={entry.name} SEED={seed}")
+        return True
+    shutil.rmtree(outcome.folder)
+    return False
 
 
 def runs(entry, count, seed):
     """Runs one test COUNT times, each on a machine of its own; how many failed."""
     program = emulator.program()
     with ThreadPoolExecutor(runner.PARALLEL) as pool:
-        return sum(pool.map(lambda number: one(entry, seed + number, number, program), range(count)))
+        return sum(pool.map(lambda number: one(entry, seed + number, program), range(count)))
 
 
 def run(names, counts, seed_word):
