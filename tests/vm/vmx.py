@@ -16,21 +16,34 @@ def run(test, test_name):
         COUNTS[test_name](test)
 
 
+def the_vcpu(test, name):
+    vcpus = test.host.count_of(name)["vcpus"]
+    test.equal(len(vcpus), 1, f"vCPUs counted in {name}")
+    return vcpus[0]
+
+
 def vmfunc_counts(test):
-    vcpu, = test.host.count_of("vmfunc")["vcpus"]
+    vcpu = the_vcpu(test, "vmfunc")
     test.equal(vcpu["vmfunc"], 2, "VMFUNCs")
     test.equal(vcpu["vmfunc_failed"], 0, "VMFUNCs that failed")
     if not vcpu["exits"]:  # else an interrupt of the host came between
         test.equal(vcpu["instructions"], 9, "instructions between the markers")
-    vcpu, = test.host.count_of("vmfunc failed")["vcpus"]
+    vcpu = the_vcpu(test, "vmfunc failed")
     test.equal((vcpu["vmfunc"], vcpu["vmfunc_failed"]), (1, 1), "VMFUNCs, and those that failed")
 
 
 def counted_counts(test):
-    vcpu, = test.host.count_of("counted")["vcpus"]
+    vcpu = the_vcpu(test, "counted")
     test.equal(vcpu["exits"].get("18"), 5, "exits by VMCALL")
     if set(vcpu["exits"]) == {"18"}:
         test.equal(vcpu["instructions"], 100, "instructions of the guest between the markers")
 
 
-COUNTS = {"vmfunc": vmfunc_counts, "counted": counted_counts}
+def invalidation_counts(test):
+    vcpu = the_vcpu(test, "violation")
+    test.equal((vcpu["ept_violations"], vcpu["exits"].get("48")), (1, 1), "EPT violations, and exits for them")
+    cpu, = test.host.count_of("invalidations")["cpus"]
+    test.equal((cpu["invept"], cpu["invvpid"]), (3, 2), "INVEPT and INVVPID of the host")
+
+
+COUNTS = {"vmfunc": vmfunc_counts, "counted": counted_counts, "invalidations": invalidation_counts}

@@ -3,6 +3,7 @@
 #include <linux/linkage.h>
 
 #define DATA 0xa000		/* HV_GPA(HV_DATA) */
+#define SPARE 0xc000		/* HV_GPA(HV_SPARE) */
 #define SPIN_TURNS 20000000	/* longer than a timer tick of the host, by far */
 #define MARKER(region, what) prefetcht2 0xffffffffe1150000 + (region) * 256 + (what)
 
@@ -83,6 +84,15 @@ GUEST(counted)
 	vmcall
 	jmp .
 END(counted)
+
+/* Touches a page, which the host has to map first. */
+GUEST(violation)
+	MARKER(23, 1)
+	mov SPARE, %rbx
+	MARKER(23, 2)
+	vmcall
+	jmp .
+END(violation)
 
 /* A handler that faults at once, and behind it the one for that fault. */
 GUEST(faulting_handler)

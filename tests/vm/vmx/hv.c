@@ -334,6 +334,24 @@ static int vmx_operation(u64 physical, int which)
 	return failed ? -EIO : 0;
 }
 
+void hv_invept(void)
+{
+	struct {
+		u64 eptp, zero;
+	} all = {};
+
+	asm volatile("invept %0, %1" : : "m"(all), "r"((u64)VMX_EPT_EXTENT_GLOBAL) : "cc", "memory");
+}
+
+void hv_invvpid(void)
+{
+	struct {
+		u64 vpid, address;
+	} all = {};
+
+	asm volatile("invvpid %0, %1" : : "m"(all), "r"((u64)VMX_VPID_EXTENT_ALL_CONTEXT) : "cc", "memory");
+}
+
 static void apic_register_write(struct hv *hv, u32 offset, u32 value)
 {
 	if (hv->apic)

@@ -22,6 +22,7 @@ enum hv_page {
 	HV_CODE,
 	HV_DATA,
 	HV_HANDLER,
+	HV_SPARE,
 	HV_PAGES = 16,
 };
 #define HV_GPA(page) ((page)*4096UL)
@@ -75,6 +76,10 @@ u64 hv_read(u32 field);
 void hv_write(u32 field, u64 value);
 /* Adds bits to a control field; -EOPNOTSUPP if the CPU does not have them. */
 int hv_enable(u32 field, u32 bits);
+
+/* INVEPT and INVVPID of everything; only between hv_on() and hv_off(). */
+void hv_invept(void);
+void hv_invvpid(void);
 
 u64 hv_eptp(const struct hv *hv, int which);
 

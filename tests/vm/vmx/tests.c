@@ -27,8 +27,12 @@ GUEST(undefined);
 GUEST(handler);
 GUEST(vmfunc);
 GUEST(counted);
+GUEST(violation);
 GUEST(faulting_handler);
 extern const char guest_second_handler[];
+
+/* guest.S has these as numbers. */
+static_assert(HV_GPA(HV_DATA) == 0xa000 && HV_GPA(HV_SPARE) == 0xc000);
 
 #define REASON_VMFUNC 59 /* SDM, "VMX Basic Exit Reasons"; Linux has no name for it */
 #define HANDLER_MARK 0x600d
@@ -249,6 +253,29 @@ static int counted(struct hv *hv)
 	return 0;
 }
 
+/* For the counters: a page that is not in the EPT at first, and the host's instructions that drop translations. */
+static int invalidations(struct hv *hv)
+{
+	u64 entry = hv->ept[0][3][HV_SPARE];
+	int i, err;
+
+	LOAD(hv, HV_CODE, violation);
+	hv->ept[0][3][HV_SPARE] = 0;
+	marker_name(23, "violation");
+	err = expect("exit", run_past_interrupts(hv), EXIT_REASON_EPT_VIOLATION)
+		      ?: expect("address", hv_read(GUEST_PHYSICAL_ADDRESS), HV_GPA(HV_SPARE));
+	hv->ept[0][3][HV_SPARE] = entry;
+	err = err ?: expect("exit", run_past_interrupts(hv), EXIT_REASON_VMCALL);
+	marker_name(24, "invalidations");
+	marker_begin(24);
+	for (i = 0; i < 3; i++)
+		hv_invept();
+	for (i = 0; i < 2; i++)
+		hv_invvpid();
+	marker_end(24);
+	return err;
+}
+
 /* When the first instruction of a handler faults, it is that instruction that the next handler is told of. */
 static int fault_in_handler(struct hv *hv)
 {
@@ -273,6 +300,7 @@ static const struct {
 	{ "virtual_interrupt_masked", virtual_interrupt_masked },
 	{ "vmfunc", vmfunc },
 	{ "counted", counted },
+	{ "invalidations", invalidations },
 	{ "fault_in_handler", fault_in_handler },
 };
 
