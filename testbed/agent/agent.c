@@ -16,10 +16,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/random.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -212,6 +214,25 @@ static int open_stream(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * A machine without a source of randomness makes the first process that asks
+ * for some spin for a second. Nothing here is secret, so any bytes will do; the
+ * kernel has mixed in what tells this machine from others.
+ */
+static void seed_random(void)
+{
+	struct {
+		struct rand_pool_info info;
+		uint32_t words[8];
+	} seed = { .info = { .entropy_count = 256, .buf_size = sizeof(seed.words) } };
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	ioctl(fd, RNDADDENTROPY, &seed);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	int fd, err;
@@ -224,9 +245,12 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && !strcmp(argv[1], "port")) {
 		err = port_open();
-		if (!err)
+		if (!err) {
+			seed_random();
 			serve_port();
+		}
 	} else if (argc == 3 && !strcmp(argv[1], "stream")) {
+		seed_random();
 		fd = open_stream(argv[2]);
 		/* A virtio-serial port reads as ended while nobody is connected to QEMU's socket. */
 		while (fd >= 0 && (err = serve_stream(fd)) == -EPIPE)

@@ -2,7 +2,6 @@
 """testbed COMMAND: see `testbed --help`."""
 
 import argparse
-import os
 import sys
 
 from . import setup, testlist
@@ -22,10 +21,10 @@ def command_test(options):
     from . import runner
     entries = testlist.choose(testlist.load(), options.names)
     seed = runner.seed_from(options.seed)
-    if os.environ.get("NATIVE") != "1":
-        setup.everything()
-    else:
+    if runner.is_native():
         setup.user_space()
+    else:
+        setup.everything()
     if seed is not None:
         say(f"seed {seed}: `make test SEED={seed}` with the same tests runs exactly the same")
     report = runner.run(entries, seed)

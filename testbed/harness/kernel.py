@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A release's stock kernel: its image, its modules, and the headers of the same version."""
 
+import functools
 import json
 import re
 import shutil
@@ -104,6 +105,7 @@ def make_kernel(folder, release, version):
         make_headers_relocatable(folder, version)
 
 
+@functools.lru_cache
 def current(release_name=DEFAULT_RELEASE):
     """The kernel that the release's meta package stands for today, fetched if need be."""
     release = Release(release_name)

@@ -22,6 +22,8 @@ from .say import Failure, say
 from .testlist import Unit
 
 LOGS = TREE / "build" / "logs"
+NATIVE_MACHINE = (0,)
+UNIT_LIMIT_S = 600  # of real time
 PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two cores
 
 
@@ -153,8 +155,12 @@ def new_folder(name):
     return folder
 
 
+def is_native():
+    return os.environ.get("NATIVE") == "1"
+
+
 def boot(entry, folder, seed, program):
-    if os.environ.get("NATIVE") == "1":
+    if is_native():
         return NativeHost(folder).boot().load_kvm()
     machine = Machine(program, kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
                       memory_mb=entry.memory_mb)
@@ -165,11 +171,15 @@ def run_unit(entry, report):
     folder = new_folder(entry.name)
     start = time.monotonic()
     command = [sys.executable, str(entry.file)] if entry.file.suffix == ".py" else [str(entry.file)]
-    result = subprocess.run(command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, errors="replace", check=False)
-    (folder / "output.txt").write_text(result.stdout, encoding="utf-8")
-    kind = {0: "ok", SKIPPED: "skip"}.get(result.returncode, "FAIL")
-    last = (result.stdout.strip() or f"exit code {result.returncode}").splitlines()[-1]
+    with open(folder / "output.txt", "w+", encoding="utf-8", errors="replace") as output:
+        try:
+            status = subprocess.run(command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                    timeout=UNIT_LIMIT_S, check=False).returncode
+        except subprocess.TimeoutExpired:
+            status = f"not over after {UNIT_LIMIT_S} s"
+        output.seek(0)
+        last = (output.read().strip() or f"exit code {status}").splitlines()[-1]
+    kind = {0: "ok", SKIPPED: "skip"}.get(status, "FAIL")
     report.add(Outcome(entry, kind, "" if kind == "ok" else last, time.monotonic() - start, folder))
 
 
@@ -194,26 +204,28 @@ def run_group(entries, report, seed, program):
         host.stop()
 
 
-def run(entries, seed=None, program=None):
-    """Runs the tests, on the emulator PROGRAM if it is not to be the usual one, and returns the report.
-
-    Machines with more CPUs are slower, so they start first.
-    """
+def grouped(entries):
+    """Those that share a machine together. Machines with more CPUs are slower, so they start first."""
     groups = {}
+    for entry in entries:
+        groups.setdefault(NATIVE_MACHINE if is_native() else entry.machine, []).append(entry)
+    return [groups[machine] for machine in sorted(groups, key=lambda machine: (-machine[0], *map(str, machine[1:])))]
+
+
+def run(entries, seed=None, program=None):
+    """Runs the tests, on the emulator PROGRAM if it is not to be the usual one, and returns the report."""
     report = Report()
     for entry in entries:
         if isinstance(entry, Unit):
             run_unit(entry, report)
-        else:
-            groups.setdefault(entry.machine, []).append(entry)
-    if os.environ.get("NATIVE") != "1":
+    entries = [entry for entry in entries if not isinstance(entry, Unit)]
+    if not is_native():
         # Made here once: two threads must not find out at the same time that something is missing.
         program = program or emulator.program()
-        for release in {entries[0].release for entries in groups.values()}:
+        for release in {entry.release for entry in entries}:
             image.host(kernel.current(release))
-    with ThreadPoolExecutor(PARALLEL if os.environ.get("NATIVE") != "1" else 1) as pool:
-        futures = [pool.submit(run_group, groups[machine], report, seed, program)
-                   for machine in sorted(groups, key=lambda machine: (-machine[0], *map(str, machine[1:])))]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        futures = [pool.submit(run_group, group, report, seed, program) for group in grouped(entries)]
         for future in futures:
             future.result()
     return report
