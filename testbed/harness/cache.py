@@ -68,8 +68,10 @@ def entry(name, key, make):
         if path.is_dir():
             return path
         need_space()
-        scratch = root() / f".making-{name}"  # ours alone: we hold the lock
-        shutil.rmtree(scratch, ignore_errors=True)
+        # What a killed run left. Its compilers may still write there, so the folder is never used again.
+        for left in root().glob(f".making-{name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = root() / f".making-{name}-{os.getpid()}"
         scratch.mkdir()
         try:
             make(scratch)

@@ -136,6 +136,8 @@ class Machine(Host):
     SEED shifts each request in time by a few thousand instructions and chooses how the CPUs take turns.
     """
 
+    running = set()  # of all machines, for kill_all()
+
     def __init__(self, emulator, kernel, folder, cpus=1, apicv=True, seed=None, guest_kernel=None,
                  memory_mb=MEMORY_MB, terminal=None):
         super().__init__(PortChannel(seed), guest_kernel or kernel)
@@ -154,7 +156,8 @@ class Machine(Host):
         with open(self.folder / "bochs.out", "wb") as output:
             self.process = subprocess.Popen([str(self.emulator), "-q", "-f", str(self.folder / "bochsrc")],
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
-                                            pass_fds=[self.channel.theirs.fileno()])
+                                            pass_fds=[self.channel.theirs.fileno()], start_new_session=True)
+        self.running.add(self.process)
         self.channel.started()
         self.channel.why_dead = self.why_dead
         self.hello(BOOT_LIMIT_S)
@@ -183,7 +186,14 @@ class Machine(Host):
 
     def stop(self):
         """Ends the emulator: whatever runs in it is gone, as when a plug is pulled."""
-        if self.process and self.process.poll() is None:
+        if self.process:
             self.process.kill()
             self.process.wait()
+            self.running.discard(self.process)
         self.channel.close()
+
+    @classmethod
+    def kill_all(cls):
+        """Pulls the plug of every machine, whoever waits for it."""
+        for process in list(cls.running):
+            process.kill()

@@ -22,6 +22,7 @@ from .say import Failure, say
 from .testlist import Unit
 
 LOGS = TREE / "build" / "logs"
+INTERRUPTED = threading.Event()
 NATIVE_MACHINE = (0,)
 UNIT_LIMIT_S = 600  # of real time
 PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two cores
@@ -187,6 +188,8 @@ def run_group(entries, report, seed, program):
     """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one."""
     host = None
     for number, entry in enumerate(entries):
+        if INTERRUPTED.is_set():
+            break
         folder = new_folder(entry.name)
         start = time.monotonic()
         try:
@@ -199,9 +202,23 @@ def run_group(entries, report, seed, program):
                 (folder / "host-console.log").write_text(host.console(), encoding="utf-8", errors="replace")
                 host.stop()
                 host = None
-        report.add(Outcome(entry, kind, text, time.monotonic() - start, folder))
+        if not INTERRUPTED.is_set():
+            report.add(Outcome(entry, kind, text, time.monotonic() - start, folder))
     if host:
         host.stop()
+
+
+def in_parallel(function, items):
+    """The results of FUNCTION for each item, several at a time. An interrupt ends those under way too."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            INTERRUPTED.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            Machine.kill_all()  # which is what the threads wait for
+            raise
 
 
 def grouped(entries):
@@ -224,10 +241,7 @@ def run(entries, seed=None, program=None):
         program = program or emulator.program()
         for release in {entry.release for entry in entries}:
             image.host(kernel.current(release))
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        futures = [pool.submit(run_group, group, report, seed, program) for group in grouped(entries)]
-        for future in futures:
-            future.result()
+    in_parallel(lambda group: run_group(group, report, seed, program), grouped(entries))
     return report
 
 

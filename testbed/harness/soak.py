@@ -3,7 +3,6 @@
 
 import copy
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 from . import emulator, runner, testlist
 from .run import TREE
@@ -30,8 +29,7 @@ def one(entry, seed, program):
 def runs(entry, count, seed):
     """Runs one test COUNT times, each on a machine of its own; how many failed."""
     program = emulator.program()
-    with ThreadPoolExecutor(runner.PARALLEL) as pool:
-        return sum(pool.map(lambda number: one(entry, seed + number, program), range(count)))
+    return sum(runner.in_parallel(lambda number: one(entry, seed + number, program), range(count)))
 
 
 def run(names, counts, seed_word):

@@ -47,11 +47,12 @@ class CacheTest(unittest.TestCase):
         self.assertFalse((Path(self.folder.name) / "thing-1").exists())
 
     def test_entry_after_a_kill_starts_afresh(self):
-        left = Path(self.folder.name) / ".making-thing"
+        left = Path(self.folder.name) / ".making-thing-1"
         left.mkdir()
         (left / "half").write_text("x", encoding="ascii")
         path = cache.entry("thing", "1", lambda folder: None)
         self.assertEqual(list(path.iterdir()), [])
+        self.assertFalse(left.exists())
 
     def test_unwritable_cache_is_named(self):
         file = Path(self.folder.name) / "file"
