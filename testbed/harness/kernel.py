@@ -3,6 +3,7 @@
 
 import functools
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -31,14 +32,20 @@ class Kernel:
         self.headers = folder / "usr" / "src" / f"linux-headers-{version}"
 
     def module_files(self, *names):
-        """The files of the modules NAMES and of all that they need, in the order in which to load them."""
+        """The files of the modules NAMES and of all that they need, in the order in which to load them.
+
+        What is built into this kernel is left out.
+        """
         needs = {}
         for line in (self.modules / "modules.dep").read_text(encoding="ascii").splitlines():
             file, _, others = line.partition(":")
             needs[module_name(file)] = (file, [module_name(other) for other in others.split()])
+        builtin = {module_name(line) for line in (self.modules / "modules.builtin").read_text(encoding="ascii").split()}
         ordered = []
 
         def add(name):
+            if name in builtin:
+                return
             if name not in needs:
                 raise Failure(f"kernel {self.version} has no module {name}")
             file, others = needs[name]
@@ -101,6 +108,7 @@ def make_kernel(folder, release, version):
             (folder / "lib").mkdir()
             (folder / "usr" / "lib" / "modules").rename(folder / "lib" / "modules")
         uncompressed(folder / "vmlinuz", folder)
+        run("sh", "-c", f"find lib -name '*.ko.xz' -print0 | xargs -0 -r -n 50 -P {os.cpu_count()} xz -d", cwd=folder)
         run("depmod", "-b", folder, version)
         make_headers_relocatable(folder, version)
 
