@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "testbed"))
@@ -85,6 +86,16 @@ class AptTest(unittest.TestCase):
                 ("E: You don't have enough free space in /var/cache/apt/archives/.", "no space left"),
                 ("E: something else", "something else")):
             self.assertIn(expected, apt.explain(output, "installing"))
+
+
+    def test_not_root_and_packages_missing(self):
+        with mock.patch("os.geteuid", return_value=1000):
+            with self.assertRaisesRegex(Failure, "not root, .*; as root: apt-get install no-such-package-1 no-such-package-2$"):
+                apt.install(["no-such-package-1", "dpkg", "no-such-package-2"])
+
+    def test_nothing_missing_needs_no_root(self):
+        with mock.patch("os.geteuid", return_value=1000):
+            apt.install(["dpkg"])
 
 
 class CpioTest(unittest.TestCase):
