@@ -87,7 +87,6 @@ class AptTest(unittest.TestCase):
                 ("E: something else", "something else")):
             self.assertIn(expected, apt.explain(output, "installing"))
 
-
     def test_not_root_and_packages_missing(self):
         with mock.patch("os.geteuid", return_value=1000):
             with self.assertRaisesRegex(Failure, "not root, .*; as root: apt-get install no-such-package-1 no-such-package-2$"):
