@@ -16,7 +16,7 @@ def show_vmfunc(machine):
     machine.call(f"insmod {module} test=vmfunc && rmmod vmx")
     vcpu, = machine.count_of("vmfunc")["vcpus"]
     say(f"  a guest switched to another EPT with VMFUNC and back, reading a page in each: {vcpu['vmfunc']} VMFUNC, "
-        f"{vcpu['instructions']} instructions, {sum(vcpu['exits'].values())} VM exits")
+        f"{vcpu['guest']} instructions, {sum(vcpu['exits'].values())} VM exits")
 
 
 def show_counts(guest):

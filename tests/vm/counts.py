@@ -23,9 +23,10 @@ def run(test):
             for region in mine:
                 cpu, = region["cpus"]
                 if agent is guest:
-                    got = sum(vcpu["instructions"] for vcpu in region["vcpus"])
+                    got = sum(vcpu["guest"] for vcpu in region["vcpus"])
                     cpuids = sum(vcpu["exits"].get(CPUID_EXIT, 0) for vcpu in region["vcpus"])
                     test.equal((got, cpuids), (instructions, exits), f"{name}: instructions and exits in the guest")
+                    test.equal(sum(vcpu["host"] for vcpu in region["vcpus"]), cpu["host"], f"{name}: the host's, by vCPU")
                     test.check((cpu["host"] > 0) == (exits > 0), f"{name}: {cpu['host']} instructions of the host")
                 elif cpu["guest"] == 0 and cpu["host"] < 2000:  # a longer one was interrupted
                     test.equal(cpu["host"], instructions, f"{name}: instructions on the host")

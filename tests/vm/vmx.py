@@ -27,7 +27,7 @@ def vmfunc_counts(test):
     test.equal(vcpu["vmfunc"], 2, "VMFUNCs")
     test.equal(vcpu["vmfunc_failed"], 0, "VMFUNCs that failed")
     if not vcpu["exits"]:  # else an interrupt of the host came between
-        test.equal(vcpu["instructions"], 9, "instructions between the markers")
+        test.equal(vcpu["guest"], 9, "instructions between the markers")
     vcpu = the_vcpu(test, "vmfunc failed")
     test.equal((vcpu["vmfunc"], vcpu["vmfunc_failed"]), (1, 1), "VMFUNCs, and those that failed")
 
@@ -36,7 +36,8 @@ def counted_counts(test):
     vcpu = the_vcpu(test, "counted")
     test.equal(vcpu["exits"].get("18"), 5, "exits by VMCALL")
     if set(vcpu["exits"]) == {"18"}:
-        test.equal(vcpu["instructions"], 100, "instructions of the guest between the markers")
+        test.equal(vcpu["guest"], 100, "instructions of the guest between the markers")
+        test.equal(vcpu["host"], test.host.count_of("counted")["cpus"][0]["host"], "instructions of the host for this guest")
 
 
 def invalidation_counts(test):

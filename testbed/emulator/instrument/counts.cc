@@ -31,7 +31,8 @@ static const unsigned REASON_VMFUNC = 59, REASON_EPT_VIOLATION = 48;
 
 struct vcpu_counts {
 	Bit16u vpid;
-	Bit64u instructions, vmfunc;
+	Bit64u guest, host; /* instructions; host: of the CPU, from an exit of this vCPU to the next entry of any */
+	Bit64u vmfunc;
 	Bit64u exits[REASONS];
 };
 
@@ -55,7 +56,8 @@ static std::string name_of[REGIONS];
 /* Per CPU: where its present stretch of host or guest instructions began. */
 struct stretch {
 	Bit64u since;
-	struct vcpu_counts *vcpu; /* NULL in the host */
+	bool in_guest;
+	struct vcpu_counts *vcpu; /* the one that runs, or was the last to; NULL before the first */
 };
 static std::vector<stretch> stretches;
 
@@ -73,11 +75,15 @@ static void close_stretch(unsigned cpu, Bit64u until)
 	/* A marker in the instruction after a VM entry or exit counts nothing yet. */
 	if (until <= now->since)
 		return;
-	if (now->vcpu) {
-		now->vcpu->instructions += until - now->since;
-		total.cpus[cpu].guest += until - now->since;
+	Bit64u executed = until - now->since;
+
+	if (now->in_guest) {
+		now->vcpu->guest += executed;
+		total.cpus[cpu].guest += executed;
 	} else {
-		total.cpus[cpu].host += until - now->since;
+		if (now->vcpu)
+			now->vcpu->host += executed;
+		total.cpus[cpu].host += executed;
 	}
 	now->since = until;
 }
@@ -88,29 +94,27 @@ void testbed_vmentry(unsigned cpu)
 	Bit64u next = BX_CPU(cpu)->get_icount() + 1;
 
 	close_stretch(cpu, next);
-	stretches[cpu].since = next;
-	stretches[cpu].vcpu = vcpu;
+	stretches[cpu] = { next, true, vcpu };
 	vcpu->vpid = BX_CPU(cpu)->vmcs.vpid;
 }
 
 void testbed_vmexit(unsigned cpu, Bit32u reason)
 {
-	struct vcpu_counts *vcpu = stretches[cpu].vcpu;
+	struct stretch *now = &stretches[cpu];
 	Bit64u next = BX_CPU(cpu)->get_icount() + 1;
 
-	if (!vcpu) /* an entry that failed was never in the guest */
+	if (!now->in_guest) /* an entry that failed was never in the guest */
 		return;
 	close_stretch(cpu, next);
-	stretches[cpu].since = next;
-	stretches[cpu].vcpu = NULL;
+	*now = { next, false, now->vcpu };
 	reason &= 0xffff;
 	if (reason < REASONS)
-		vcpu->exits[reason]++;
+		now->vcpu->exits[reason]++;
 }
 
 void testbed_vmfunc(unsigned cpu, Bit32u, Bit32u)
 {
-	if (stretches[cpu].vcpu)
+	if (stretches[cpu].in_guest)
 		stretches[cpu].vcpu->vmfunc++;
 }
 
@@ -145,11 +149,12 @@ static void add_vcpu(std::string *json, const vcpu_counts &now, const vcpu_count
 	for (unsigned reason = 0; reason < REASONS; reason++)
 		if (now.exits[reason] > then.exits[reason])
 			add(&exits, std::to_string(reason).c_str(), now.exits[reason] - then.exits[reason]);
-	if (now.instructions == then.instructions && exits == "{")
+	if (now.guest == then.guest && now.host == then.host && exits == "{")
 		return;
 	*json += json->back() == '[' ? "{" : ", {";
 	add(json, "vpid", now.vpid);
-	add(json, "instructions", now.instructions - then.instructions);
+	add(json, "guest", now.guest - then.guest);
+	add(json, "host", now.host - then.host);
 	add(json, "vmfunc", now.vmfunc - then.vmfunc);
 	add(json, "vmfunc_failed", now.exits[REASON_VMFUNC] - then.exits[REASON_VMFUNC]);
 	add(json, "ept_violations", now.exits[REASON_EPT_VIOLATION] - then.exits[REASON_EPT_VIOLATION]);
