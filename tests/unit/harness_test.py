@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The harness's own logic, on the build machine."""
 
+import json
 import os
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from unittest import mock
 TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "testbed"))
 
-from harness import apt, cache, cpio, elf, logs, testlist  # noqa: E402
+from harness import apt, cache, cpio, elf, kernel, logs, testlist  # noqa: E402
 from harness.native import NativeHost  # noqa: E402
 from harness.say import Failure  # noqa: E402
 
@@ -75,6 +76,29 @@ class CacheTest(unittest.TestCase):
             os.utime(cache.entry("thing", key, lambda folder: None), (int(key), int(key)))
         cache.keep_newest("thing", 2)
         self.assertEqual(sorted(path.name for path in Path(self.folder.name).glob("thing-*")), ["thing-2", "thing-3"])
+
+
+    def kernel_after_an_update(self, make):
+        """What kernel.current() gives when the archive has version 2 and the cache has 1."""
+        folder = cache.entry("kernel-bookworm", "1", lambda folder: None)
+        (Path(self.folder.name) / "kernel-bookworm.json").write_text(
+            json.dumps({"folder": folder.name, "version": "1-cloud-amd64"}), encoding="ascii")
+        with mock.patch.multiple(apt.Release, update=mock.DEFAULT, depends=lambda *_: ["linux-image-2-cloud-amd64"],
+                                 version=lambda *_: "2"), mock.patch.object(kernel, "make_kernel", make):
+            return kernel.current.__wrapped__("bookworm")
+
+    def test_kernel_update(self):
+        found = self.kernel_after_an_update(lambda *_: None)
+        self.assertEqual((found.version, found.folder.name), ("2-cloud-amd64", "kernel-bookworm-2"))
+        self.assertTrue((Path(self.folder.name) / "kernel-bookworm-1").exists())
+
+    def test_kernel_update_that_cannot_be_fetched(self):
+        def fail(*_):
+            raise Failure("cannot reach the Debian archive")
+
+        found = self.kernel_after_an_update(fail)
+        self.assertEqual((found.version, found.folder.name), ("1-cloud-amd64", "kernel-bookworm-1"))
+        self.assertFalse((Path(self.folder.name) / "kernel-bookworm-2").exists())
 
 
 class AptTest(unittest.TestCase):
