@@ -77,7 +77,6 @@ class CacheTest(unittest.TestCase):
         cache.keep_newest("thing", 2)
         self.assertEqual(sorted(path.name for path in Path(self.folder.name).glob("thing-*")), ["thing-2", "thing-3"])
 
-
     def kernel_after_an_update(self, make):
         """What kernel.current() gives when the archive has version 2 and the cache has 1."""
         folder = cache.entry("kernel-bookworm", "1", lambda folder: None)
