@@ -82,41 +82,35 @@ static int host_interrupt(struct hv *hv)
 	return expect("exit of a guest with interrupts off", reason, EXIT_REASON_EXTERNAL_INTERRUPT);
 }
 
+/* #UD at CPL 3 with SMAP on and EFLAGS.AC set, and a handler for it; the exit's reason. */
+static int run_undefined(struct hv *hv)
+{
+	LOAD(hv, HV_CODE, undefined);
+	LOAD(hv, HV_HANDLER, handler);
+	hv_gate(hv, X86_TRAP_UD, 0);
+	hv_user_page(hv, HV_CODE);
+	hv_user_mode(hv);
+	hv_write(GUEST_CR4, hv_read(GUEST_CR4) | X86_CR4_SMAP);
+	hv_write(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_AC);
+	return run_past_interrupts(hv);
+}
+
 /*
  * The read of the IDT that delivers #UD is an implicit supervisor access: with
  * SMAP it faults on a user page, and so does the delivery of that fault.
  */
 static int smap_implicit(struct hv *hv)
 {
-	int reason;
-
-	LOAD(hv, HV_CODE, undefined);
-	LOAD(hv, HV_HANDLER, handler);
-	hv_gate(hv, X86_TRAP_UD, 0);
-	hv_user_page(hv, HV_CODE);
 	hv_user_page(hv, HV_IDT);
-	hv_user_mode(hv);
-	hv_write(GUEST_CR4, hv_read(GUEST_CR4) | X86_CR4_SMAP);
-	hv_write(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_AC);
-	reason = run_past_interrupts(hv);
-	return expect("#UD with the IDT in a user page", reason, EXIT_REASON_TRIPLE_FAULT)
+	return expect("#UD with the IDT in a user page", run_undefined(hv), EXIT_REASON_TRIPLE_FAULT)
 		       ?: expect("the handler's mark", data_of(hv), 0);
 }
 
 /* The same with the IDT where it belongs: what smap_implicit finds is not the fault of anything else. */
 static int exception_delivery(struct hv *hv)
 {
-	int reason;
-
-	LOAD(hv, HV_CODE, undefined);
-	LOAD(hv, HV_HANDLER, handler);
-	hv_gate(hv, X86_TRAP_UD, 0);
-	hv_user_page(hv, HV_CODE);
-	hv_user_mode(hv);
-	hv_write(GUEST_CR4, hv_read(GUEST_CR4) | X86_CR4_SMAP);
-	hv_write(GUEST_RFLAGS, X86_EFLAGS_FIXED | X86_EFLAGS_AC);
-	reason = run_past_interrupts(hv);
-	return expect("#UD", reason, EXIT_REASON_VMCALL) ?: expect("the handler's mark", data_of(hv), HANDLER_MARK);
+	return expect("#UD", run_undefined(hv), EXIT_REASON_VMCALL)
+		       ?: expect("the handler's mark", data_of(hv), HANDLER_MARK);
 }
 
 /* Virtual-interrupt delivery, with VECTOR waiting (0: none). */
