@@ -2,11 +2,12 @@
 """Many whole runs in a row, from power-on, each with a seed of its own: what fails can be run again exactly."""
 
 import copy
+import itertools
 import shutil
 
 from . import emulator, runner, testlist
 from .run import TREE
-from .say import say
+from .say import say, step
 
 DEFAULT = ["three-guests"]
 
@@ -29,7 +30,14 @@ def one(entry, seed, program):
 def runs(entry, count, seed):
     """Runs one test COUNT times, each on a machine of its own; how many failed."""
     program = emulator.program()
-    return sum(runner.in_parallel(lambda number: one(entry, seed + number, program), range(count)))
+    over = itertools.count(1)
+    with step(f"{count} runs of {entry.name}, seeds {seed} to {seed + count - 1}", count * (6 + 4 * entry.cpus)) as progress:
+        def counted(number):
+            failed = one(entry, seed + number, program)
+            progress.progress(f"{next(over)} of {count} runs")
+            return failed
+
+        return sum(runner.in_parallel(counted, range(count)))
 
 
 def run(names, counts, seed_word):
@@ -41,7 +49,7 @@ def run(names, counts, seed_word):
         if not count:
             continue
         bad = runs(entry, count, seed)
-        say(f"{entry.name}: {count} runs with seeds {seed} to {seed + count - 1}, {bad} failed")
+        say(f"{entry.name}: {bad} of {count} runs failed")
         failed, total = failed + bad, total + count
     say(f"{total - failed} passed, {failed} failed")
     return 1 if failed else 0
