@@ -168,10 +168,6 @@ def unpack(debs, folder):
         run("dpkg-deb", "-x", deb, folder)
 
 
-def installed_version(package):
-    return run("dpkg-query", "-W", "-f", "${Version}", package)
-
-
 def package_file(path):
     """A file that an installed package brought; a clear word if it is gone."""
     if not Path(path).exists():

@@ -2,12 +2,10 @@
 """The wire to the emulator, and the agents' messages on it (emulator/instrument/channel.cc, agent/message.h)."""
 
 import json
-import os
 import random
 import select
 import socket
 import struct
-import time
 
 from .say import Failure
 
@@ -93,10 +91,6 @@ class StreamChannel:
         self.ours, self.theirs = socket.socketpair()
         self.counts = []
 
-    @property
-    def ticks(self):
-        return time.monotonic_ns()
-
     def started(self):
         self.theirs.close()
 
@@ -131,7 +125,3 @@ def unpack(reply):
     """(errno, a, data) of a reply."""
     status, a, _, length = MESSAGE.unpack_from(reply)
     return status, a, reply[MESSAGE.size:MESSAGE.size + length]
-
-
-def strerror(number):
-    return os.strerror(number)

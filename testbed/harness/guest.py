@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A guest VM on the emulated host: stock QEMU, stock KVM, stock kernel."""
 
+import os
+
 from . import channel
 from .agent import Agent
 from .channel import MESSAGE, TimedOut
@@ -41,7 +43,7 @@ class Guest(Agent):
         try:
             result = self.qemu.wait(0.2)
         except TimedOut as alive:
-            raise Failure(f"{self.name}: its agent does not answer ({channel.strerror(status)}); "
+            raise Failure(f"{self.name}: its agent does not answer ({os.strerror(status)}); "
                           f"its console: {self.console_tail()}") from alive
         said = (result.err.strip() or result.out.strip() or self.console_tail()).splitlines()
         raise GuestDied(f"{self.name}: its QEMU ended with {result.status}: {said[-1] if said else 'no output'}")

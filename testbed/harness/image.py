@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What the emulated host and its guests boot from."""
 
+import functools
 import shutil
+import tempfile
 from pathlib import Path
 
 from . import apt, cache
@@ -50,13 +52,13 @@ def add_modules(archive, kernel, names):
     archive.add_bytes("/modules/order", "".join(f"{file.name}\n" for file in files).encode(), 0o644)
 
 
+@functools.lru_cache
 def stripped(module):
     """Debugging sections would cost their size in emulated disk reads. Signed modules lose their signature: a taint only."""
-    copy = cache.root() / f".stripped-{module.name}"
-    run("strip", "--strip-debug", "-o", copy, module)
-    data = copy.read_bytes()
-    copy.unlink()
-    return data
+    # A name of its own: machines that run side by side strip the same modules.
+    with tempfile.NamedTemporaryFile() as copy:
+        run("strip", "--strip-debug", "-o", copy.name, module)
+        return Path(copy.name).read_bytes()
 
 
 def host_archive(kernel):
