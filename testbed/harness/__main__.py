@@ -41,7 +41,7 @@ def command_shell(options):
 def command_bench(options):
     from . import bench
     setup.everything()
-    return bench.testbed(options.runs, {} if options.no_soak else None)
+    return bench.run(options)
 
 
 def command_soak(options):
@@ -83,9 +83,10 @@ def parse():
     test.add_argument("--seed", help="a number, or random: shift everything in time by it")
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)
-    bench = add("bench", command_bench, "measure the testbed itself")
-    bench.add_argument("--runs", type=int, default=3, help="boots to take the median of")
-    bench.add_argument("--no-soak", action="store_true", help="leave out the runs in a row, which take 25 minutes")
+    bench = add("bench", command_bench, "measure, against limits")
+    bench.add_argument("name", nargs="?", default="testbed", help="testbed (what it costs) or core (what a call costs)")
+    bench.add_argument("--runs", type=int, default=3, help="testbed: boots to take the median of")
+    bench.add_argument("--no-soak", action="store_true", help="testbed: leave out the runs in a row, which take 25 minutes")
     soak = add("soak", command_soak, "many runs, each with a seed of its own")
     soak.add_argument("names", nargs="*", metavar="NAME|TAG")
     soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 20), metavar="N", help="for 1, 2 and 4 CPUs")

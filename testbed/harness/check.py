@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`make check`: what can be said of the tree without running it. The same here, on your machine and in CI."""
 
+import re
 import subprocess
 
 from . import apt, cache, emulator, kernel, modules, setup
@@ -9,8 +10,12 @@ from .say import Failure, say
 
 C_SUFFIXES = (".c", ".h", ".cc")
 NO_LICENCE_NEEDED = (".md", ".gitignore", ".clang-format", ".flake8", "COPYING", "packages", "packages-check", ".txt")
-# Headers of kernel modules and of the emulator are compiled with these, not alone.
+# Headers of the test module and of the emulator are compiled with these, not alone.
 NOT_ALONE = ("tests/vm/vmx/", "testbed/emulator/")
+KERNEL_CODE = ("host/", "guest/", "tests/vm/vmx/")
+INCLUDE = ("include/uapi", "include", "sub/include", "lib", "host", "testbed/agent")
+USER_HEADERS = ("linux/types.h", "linux/ioctl.h", "linux/errno.h", "asm/errno.h", "asm/types.h")  # of the kernel, for all
+RELEASES = ("bookworm", "trixie")  # kernels that the modules are built for
 
 
 def files(*suffixes):
@@ -56,14 +61,35 @@ def analysis():
         "--suppress=unknownMacro", "-Itestbed/agent", *ours, cwd=TREE, what="cppcheck")
 
 
+def included(name):
+    """What a file of the tree includes outside of the kernel, as written."""
+    text = (TREE / name).read_text(encoding="utf-8")
+    text = re.sub(r"^#\s*if(?:def| defined\(?)\s*__KERNEL__.*?^#\s*(?:else|endif)", "", text, flags=re.M | re.S)
+    return re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', text, re.M)
+
+
+def is_kernel_header(name, seen=()):
+    """Whether a header can only be compiled in the kernel: it includes one of the kernel's own, itself or through others."""
+    for other in included(name):
+        if other.startswith(("linux/", "asm/")) and other not in USER_HEADERS:
+            return True
+        for folder in (str((TREE / name).parent.relative_to(TREE)), *INCLUDE):
+            if (TREE / folder / other).is_file() and other not in seen:
+                if is_kernel_header(f"{folder}/{other}", (*seen, other)):
+                    return True
+                break
+    return False
+
+
 def headers():
-    """Each header compiles by itself, and twice."""
+    """Each header compiles by itself, and twice; those for the kernel alone are left to the modules."""
+    include = [f"-I{TREE / folder}" for folder in INCLUDE]
     for name in files(".h"):
-        if name.startswith(NOT_ALONE):
+        if name.startswith(NOT_ALONE) or is_kernel_header(name):
             continue
         source = f'#include "{TREE / name}"\n#include "{TREE / name}"\n'
-        result = subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c", "-"],
-                                input=source, text=True, capture_output=True, check=False)
+        result = subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", *include, "-fsyntax-only",
+                                 "-x", "c", "-"], input=source, text=True, capture_output=True, check=False)
         if result.returncode:
             raise Failure(f"{name} does not compile by itself: {result.stderr.strip().splitlines()[0]}")
 
@@ -71,13 +97,13 @@ def headers():
 def warnings():
     """User space with -Werror, and the kernel modules without a warning from the compiler or from objtool."""
     setup.user_space()
-    for kbuild in files("Kbuild"):
-        folder = (TREE / kbuild).parent
-        module = modules.build(kernel.current(), folder, folder.name)
-        log = (module.parent / "make.log").read_text(encoding="utf-8")
-        loud = [line for line in log.splitlines() if "warning:" in line.lower() and "BTF" not in line]
-        if loud:
-            raise Failure(f"{folder.relative_to(TREE)}: {loud[0]}")
+    for release in RELEASES:
+        for kbuild in files("Kbuild"):
+            folder = (TREE / kbuild).parent
+            module = modules.build(kernel.current(release), folder)
+            loud = modules.warnings((module.parent / "make.log").read_text(encoding="utf-8"))
+            if loud:
+                raise Failure(f"{folder.relative_to(TREE)} for {release}: {loud[0]}")
 
 
 def corrections():

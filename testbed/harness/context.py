@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a test gets: the host, guests, ways to say what is wrong."""
 
+from . import elisa
 from .run import TREE
 from .say import Failure
 
@@ -16,6 +17,7 @@ class Test:
         self.host, self.folder, self.entry = host, folder, entry
         self.build = TREE / "build"
         self.ours = []  # guests that this test started
+        self.managers = []  # likewise
 
     def fail(self, text):
         raise Failure(text)
@@ -55,6 +57,61 @@ class Test:
         if guest not in self.host.guests:
             guest = self.host.shared_guests[key] = self.host.guest(**options)
         return guest
+
+    def elisa(self, **parameters):
+        """elisa.ko on the host, loaded with these parameters; it stays loaded for later tests. See elisa.HostModule."""
+        return self.host.elisa.load(**parameters)
+
+    def elisa_guest(self, guest):
+        """Loads elisa_guest.ko into a running guest, once, and elisa.ko on the host if it is not loaded; returns the guest."""
+        if not self.host.elisa.loaded:
+            self.elisa()
+        if not guest.driver:
+            elisa.insert(guest, elisa.GUEST_MODULE, guest.kernel)
+            guest.driver = True
+        return guest
+
+    def client(self, **options):
+        """A guest of this test's own that can attach: test.guest() with the driver loaded."""
+        return self.elisa_guest(self.guest(**options))
+
+    def manager(self, code="nop", name=None, where=None, wait=True, **options):
+        """A manager of an object, ready; ended when the test is over. On the host, unless WHERE is a guest.
+
+        CODE: the object's name in objects/, or an ELF file. OPTIONS: those of elisa-manager, as in vetted=True,
+        memory="1M", huge="2M", grant=["vm:3", "all:ro"], ask="accept". With wait=False .wait_ready() is left to the test.
+        """
+        where = where or self.host
+        if where is self.host and not where.elisa.loaded:
+            self.elisa()
+        manager = elisa.start_manager(where, code, name, elisa.option_words(options))
+        self.managers.append(manager)
+        return manager.wait_ready() if wait else manager
+
+    def program(self, agent, name):
+        """The path on host or guest of the program built from tests/vm/programs/NAME.c."""
+        return elisa.place(agent, elisa.PROGRAMS / name)
+
+    def control(self, agent=None):
+        """The path of elisactl on host or guest."""
+        return elisa.place(agent or self.host, elisa.CONTROL)
+
+    def stats(self, agent=None):
+        """What the module on the host (or a guest's driver) holds: `elisactl stat`, as a dictionary."""
+        return elisa.stats(agent or self.host)
+
+    def listed(self, what):
+        """What the host's module lists of "vm", "object" or "attach": a list of dictionaries."""
+        return elisa.listed(self.host, what)
+
+    def clean_up(self):
+        """Ends what this test has started: managers, then guests."""
+        for manager in self.managers:
+            if manager.agent in (self.host, *self.host.guests) and not manager.job.result:
+                manager.kill()
+        for guest in self.ours:
+            if guest in self.host.guests:
+                guest.stop()
 
     def kernel_log(self):
         """What the host's kernel has logged since the test began, or since the last call."""

@@ -19,14 +19,18 @@ class GuestDied(Failure):
 class Guest(Agent):
     """Use Host.guest() to get one."""
 
+    store = "/root"  # where in it programs of tests lie
+
     def __init__(self, host, name, vcpus, memory_mb, kernel, initrd, qemu_options=(), command_line=""):
         self.host, self.name, self.vcpus = host, name, vcpus
         self.kernel_log = ""
+        self.placed = {}  # file here -> path there
         self.folder = f"/run/guest/{name}"
         environment = f"GUEST_KERNEL={kernel} GUEST_INITRD={initrd} GUEST_COMMAND_LINE='{command_line}'"
         host.call(f"rm -rf {self.folder}")
         self.qemu = host.start(f"exec env {environment} guest start {name} {vcpus} {memory_mb} {' '.join(qemu_options)}")
         self.release = None  # of its kernel, once it is up
+        self.driver = False  # whether elisa_guest.ko is loaded
 
     def exchange(self, message, limit_ms):
         data = f"{self.folder}/agent.sock".encode() + b"\0" + message

@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from . import cache, elf
+from . import cache, elf, toolchain
 from .apt import Release, unpack
 from .run import run
 from .say import Failure, say, step
@@ -111,6 +111,7 @@ def make_kernel(folder, release, version):
         run("sh", "-c", f"find lib -name '*.ko.xz' -print0 | xargs -0 -r -n 50 -P {os.cpu_count()} xz -d", cwd=folder)
         run("depmod", "-b", folder, version)
         make_headers_relocatable(folder, version)
+    toolchain.adapt(folder, release, folder / "usr" / "src" / f"linux-headers-{version}")
 
 
 @functools.lru_cache
@@ -123,6 +124,8 @@ def current(release_name=DEFAULT_RELEASE):
         raise Failure(f"{META_PACKAGE} of Debian {release_name} depends on no kernel")
     version = image.removeprefix("linux-image-")
     name, key = f"kernel-{release_name}", release.version(image)
+    if release_name != DEFAULT_RELEASE:
+        key += f"-{cache.digest(Path(toolchain.__file__))[:8]}"  # it changes the build tools of other releases
     record = cache.root() / f"{name}.json"  # the last one that worked
     try:
         folder = cache.entry(name, key, lambda scratch: make_kernel(scratch, release, version))

@@ -6,7 +6,7 @@ import random
 import subprocess
 from pathlib import Path
 
-from . import cache, image
+from . import cache, elisa, image
 from .agent import Agent
 from .channel import PortChannel
 from .guest import Guest
@@ -60,6 +60,8 @@ class Host(Agent):
         self.guest_number = 0
         self.kernel_log = ""
         self.sent = {}  # what lies on the host already: content's name here -> path there
+        self.placed = {}  # the same for programs and modules: file here -> path there
+        self.elisa = elisa.HostModule(self)
 
     def exchange(self, message, limit_ms):
         return self.channel.exchange(message, limit_ms)
@@ -117,6 +119,7 @@ class Host(Agent):
             path = self.send_once(f"disk-{self.guest_number}", Path(disk).read_bytes)
             options += ["-drive", f"file={path},if=none,format=raw,id=disk", "-device", "virtio-blk-device,drive=disk"]
         guest = Guest(self, name, vcpus, memory_mb, vmlinux, initrd, options, command_line)
+        guest.kernel = kernel
         self.guests.append(guest)
         return guest.wait_ready() if wait else guest
 
@@ -166,6 +169,13 @@ class Machine(Host):
     def load_kvm(self):
         self.call(f"load-kvm enable_apicv={'Y' if self.apicv else 'N'}")
         return self
+
+    def keeps_vmx_on(self):
+        """Whether KVM has VMX on though no VM runs, as newer kernels do."""
+        return self.run("grep -q Y /sys/module/kvm/parameters/enable_virt_at_load").status == 0
+
+    def unload_kvm(self):
+        self.call("rmmod kvm_intel kvm irqbypass")
 
     def why_dead(self):
         try:

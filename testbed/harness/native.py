@@ -81,6 +81,12 @@ class NativeHost(Host):
         self.call("modprobe -r kvm_intel 2>/dev/null; modprobe kvm_intel && [ -e /dev/kvm ]")
         return self
 
+    def keeps_vmx_on(self):
+        return self.run("grep -qs Y /sys/module/kvm/parameters/enable_virt_at_load").status == 0
+
+    def unload_kvm(self):
+        self.call("modprobe -r kvm_intel")
+
     def new_kernel_messages(self):
         """Without clearing the log, which is not ours: only what is newer than the last line seen."""
         lines = self.call("dmesg", limit_s=20).splitlines()
@@ -95,5 +101,6 @@ class NativeHost(Host):
     def stop(self):
         if self.process and self.process.poll() is None:
             self.stop_guests()
+            self.elisa.unload()
             self.channel.close()
             self.process.wait(10)

@@ -42,6 +42,7 @@ def run(*command, cwd=None, log=None, what=None, on_line=None, env=None):
     if status and any("No space left on device" in line for line in lines):
         raise Failure(f"{what or command[0]}: no space left on the disk")
     if status:
-        last = next((line for line in reversed(lines) if line.strip()), "no output")
+        last = next((line for line in lines if " error: " in line),  # a compiler's, which make's own words follow
+                    next((line for line in reversed(lines) if line.strip()), "no output"))
         raise Failure(f"{what or command[0]} failed: {last}" + (f" (all of it: {log})" if log else ""))
     return "\n".join(lines)

@@ -118,6 +118,16 @@ def kernel_complaints(host):
     return found
 
 
+def what_is_left(host):
+    """What our module still holds, or had to say, when all that a test started has ended; "" if nothing."""
+    if not host.elisa.loaded:
+        return ""
+    leak = host.elisa.check_released()
+    log = host.new_kernel_messages()
+    host.kernel_log += log
+    return leak or next((f"kernel log: {line}" for line in logs.complaints(log)), "")
+
+
 def run_one(host, entry, folder):
     """Runs one test on a booted host; what it started is gone afterwards."""
     test = Test(host, folder, entry)
@@ -141,10 +151,15 @@ def run_one(host, entry, folder):
         keep_logs(host, folder)
         for agent in [host, *host.guests]:
             (folder / f"{agent.name}-kernel.log").write_text(agent.kernel_log, encoding="utf-8")
-    # After a failure nobody knows what state the shared guests are in.
-    for guest in list(host.guests) if kind == "FAIL" else test.ours:
-        if guest in host.guests:
-            guest.stop()
+    test.clean_up()
+    if kind == "FAIL":  # nobody knows what state the shared guests are in
+        host.stop_guests()
+    complaint = what_is_left(host)
+    if complaint and kind != "FAIL":
+        kind, text = "FAIL", f"afterwards: {complaint}"
+        keep_logs(host, folder)
+        (folder / "host-kernel.log").write_text(host.kernel_log, encoding="utf-8")
+        host.stop_guests()
     host.dead_consoles.clear()
     return kind, text
 

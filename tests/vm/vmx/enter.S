@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <linux/linkage.h>
+#include <asm/ibt.h>
+#include <asm/unwind_hints.h>
 
 #define HOST_RSP $0x6c14
 
@@ -18,6 +20,7 @@ SYM_FUNC_START(hv_enter)
 	push %rdi
 	mov HOST_RSP, %rax
 	vmwrite %rsp, %rax
+	UNWIND_HINT_SAVE
 	test %sil, %sil
 	mov 0(%rdi), %rax
 	mov 8(%rdi), %rbx
@@ -36,7 +39,10 @@ SYM_FUNC_START(hv_enter)
 	mov $1, %eax
 	jmp .Lout
 
+/* The CPU comes here with the stack of above. */
 SYM_INNER_LABEL(hv_exit, SYM_L_GLOBAL)
+	UNWIND_HINT_RESTORE
+	ENDBR
 	xchg %rdi, (%rsp)
 	mov %rax, 0(%rdi)
 	mov %rbx, 8(%rdi)

@@ -211,7 +211,7 @@ static void hv_guest_state(struct hv *hv)
 
 u64 hv_eptp(const struct hv *hv, int which)
 {
-	return virt_to_phys(hv->ept[which][0]) | EPTP_WALK4 | VMX_BASIC_MEM_TYPE_WB;
+	return virt_to_phys(hv->ept[which][0]) | EPTP_WALK4 | VMX_EPTP_MT_WB;
 }
 
 static void hv_fill_tables(struct hv *hv)

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "attachment.h"
+
+#include <asm/cpufeature.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "direct.h"
+#include "entry.h"
+#include "gate.h"
+#include "inside.h"
+#include "interpose.h"
+#include "kvm.h"
+
+struct elisa_inside elisa_inside;
+DEFINE_SRCU(elisa_call_srcu);
+static u32 last_id;
+
+/* Buffers that a CPU may have read ahead are cleared on the way out where the CPU leaks them (MDS, TAA, MMIO stale
+ * data). */
+static bool needs_verw(void)
+{
+	return boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA) ||
+	       boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
+}
+
+static void notify(const struct elisa_attachment *attachment, u32 kind)
+{
+	struct elisa_event event = {
+		.size = sizeof(event),
+		.kind = kind,
+		.attachment = attachment->id,
+		.vm = attachment->vm->id,
+		.pid = attachment->vm->pid,
+		.uid = attachment->vm->uid,
+	};
+
+	elisa_object_event(attachment->object, &event);
+}
+
+static void release(struct kref *ref)
+{
+	struct elisa_attachment *attachment = container_of(ref, struct elisa_attachment, ref);
+
+	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
+		elisa_memory_destroy(attachment->buffers[i]);
+	elisa_ept_destroy(&attachment->buffers_ept);
+	elisa_ept_destroy(&attachment->extra_ept);
+	elisa_memory_destroy(attachment->extra);
+	elisa_ept_destroy(&attachment->gate_pt);
+	elisa_ept_destroy(&attachment->entry_pt);
+	for (unsigned int i = 0; i < ELISA_DATA_PTS; i++)
+		elisa_ept_destroy(attachment->data_pts + i);
+	for (u64 i = 0; attachment->data_pages && i < attachment->data_page_count; i++)
+		elisa_page_free(&attachment->pages, attachment->data_pages[i]);
+	kvfree(attachment->data_pages);
+	elisa_page_free(&attachment->pages, attachment->gate_page);
+	elisa_page_free(&attachment->pages, attachment->entry_page);
+	elisa_page_free(&attachment->pages, attachment->info);
+	WARN_ON(atomic_long_read(&attachment->pages.held));
+	if (attachment->object)
+		elisa_object_put(attachment->object);
+	kfree(attachment);
+	module_put(THIS_MODULE);
+}
+
+static int map_page(struct elisa_attachment *attachment, struct elisa_ept *pt, u64 offset, const void *page, u64 prot)
+{
+	if (!pt->table) {
+		int error = elisa_ept_create(pt, &attachment->pages.allocator, ELISA_EPT_PT);
+
+		if (error)
+			return error;
+	}
+	return elisa_ept_map_range(pt, offset % ELISA_2M, elisa_page_physical(page), ELISA_PAGE, prot, ELISA_EPT_PT);
+}
+
+/* Its own copy of the code's writable data. */
+static int build_data(struct elisa_attachment *attachment)
+{
+	const struct elisa_code *code = &attachment->object->code;
+	u64 count = elisa_whole_pages(code->data_bytes) >> PAGE_SHIFT;
+
+	if (!count)
+		return 0;
+	attachment->data_pages = kvcalloc(count, sizeof(*attachment->data_pages), GFP_KERNEL_ACCOUNT);
+	if (!attachment->data_pages)
+		return -ENOMEM;
+	attachment->data_page_count = count;
+	for (u64 i = 0; i < count; i++) {
+		u64 offset = i << PAGE_SHIFT;
+		void *page = elisa_page_alloc(&attachment->pages);
+		int error;
+
+		if (!page)
+			return -ENOMEM;
+		attachment->data_pages[i] = page;
+		memcpy(page, code->data + offset, min_t(u64, PAGE_SIZE, code->data_bytes - offset));
+		error = map_page(attachment, attachment->data_pts + offset / ELISA_2M, offset, page,
+				 ELISA_EPT_READ | ELISA_EPT_WRITE);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static void fill_info(struct elisa_attachment *attachment)
+{
+	const struct elisa_object *object = attachment->object;
+	struct elisa_info *info = attachment->info;
+
+	info->vm = attachment->vm->id;
+	info->attachment = attachment->id;
+	info->writable = attachment->writable;
+	if (object->memory)
+		info->memory = (struct elisa_range){ ELISA_BASE + ELISA_MEMORY_OFFSET, object->memory->bytes };
+	if (object->code.data_bytes)
+		info->data = (struct elisa_range){ ELISA_BASE + ELISA_DATA_OFFSET, object->code.data_bytes };
+	for (u32 i = 0; i < ELISA_FUNCTIONS_MAX; i++)
+		info->functions[i] =
+			i < object->code.function_count ? object->code.functions[i].address : elisa_entry_refuse();
+}
+
+/* All that does not depend on a vCPU. */
+static int build(struct elisa_attachment *attachment)
+{
+	bool vetted = attachment->object->flags & ELISA_CREATE_VETTED;
+	int error;
+
+	attachment->gate_page = elisa_page_alloc(&attachment->pages);
+	attachment->entry_page = elisa_page_alloc(&attachment->pages);
+	if (!attachment->gate_page || !attachment->entry_page)
+		return -ENOMEM;
+	elisa_gate_fill(attachment->gate_page, attachment->slot);
+	elisa_entry_fill(attachment->entry_page, attachment->slot, vetted, needs_verw());
+	error = map_page(attachment, &attachment->gate_pt, ELISA_GATE_OFFSET, attachment->gate_page, ELISA_EPT_EXEC);
+	if (!error)
+		error = map_page(attachment, &attachment->entry_pt, ELISA_GATE_OFFSET, attachment->entry_page,
+				 ELISA_EPT_EXEC);
+	if (!error)
+		error = map_page(attachment, &attachment->entry_pt, ELISA_INFO_OFFSET, attachment->info,
+				 ELISA_EPT_READ);
+	return error ? error : build_data(attachment);
+}
+
+static u32 free_slot(const struct elisa_vm *vm)
+{
+	u32 slot = 0;
+
+	do
+		slot = elisa_slot_next(slot);
+	while (slot && test_bit(slot, vm->slots_used));
+	return slot;
+}
+
+static int check_vm(struct elisa_vm *vm, struct elisa_why *why)
+{
+	if (elisa_vm_has_memory(vm->kvm, elisa_inside.base, ELISA_REGION_BYTES))
+		return elisa_refuse(why, -EADDRINUSE,
+				    "the VM has memory in the addresses kept for calls, from %#llx on",
+				    elisa_inside.base);
+	vm->collides = false;
+	return 0;
+}
+
+/* The end of attaching, at once or after the manager's answer: cannot fail. */
+static void publish(struct elisa_attachment *attachment)
+{
+	struct elisa_vm *vm = attachment->vm;
+
+	WRITE_ONCE(attachment->state, 0);
+	smp_store_release(&vm->slots[attachment->slot], attachment);
+	if (attachment->scheme == ELISA_SCHEME_GATE && !vm->callable++) {
+		/* Every vCPU passes its next entry, and has VMFUNC on from then; nothing was cached of the new tables.
+		 */
+		elisa_flush_all_cpus();
+	}
+}
+
+static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, u32 rights,
+		  struct elisa_attachment **created, struct elisa_why *why)
+{
+	struct elisa_attachment *attachment;
+	u32 slot = free_slot(vm);
+	int error;
+
+	if (!slot)
+		return elisa_refuse(why, -ENOSPC, "the VM has as many objects attached as its EPTP list has places");
+	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL_ACCOUNT);
+	if (!attachment)
+		return elisa_refuse(why, -ENOMEM, "out of memory");
+	if (!try_module_get(THIS_MODULE)) {
+		kfree(attachment);
+		return elisa_refuse(why, -ENODEV, "the host's module is being removed");
+	}
+	kref_init(&attachment->ref);
+	INIT_LIST_HEAD(&attachment->pairs);
+	elisa_pages_init(&attachment->pages);
+	attachment->object = object;
+	elisa_object_get(object);
+	attachment->vm = vm;
+	attachment->id = ++last_id;
+	attachment->slot = slot;
+	attachment->scheme = scheme;
+	attachment->writable = rights == ELISA_RIGHT_WRITE;
+	attachment->state = -EINPROGRESS;
+	error = -ENOMEM;
+	attachment->info = elisa_page_alloc(&attachment->pages);
+	if (!attachment->info)
+		goto refuse;
+	fill_info(attachment);
+	if (scheme == ELISA_SCHEME_GATE) {
+		error = build(attachment);
+		if (error)
+			goto refuse;
+	} else if (scheme == ELISA_SCHEME_VMCALL) {
+		error = elisa_interpose_attach(attachment, why);
+		if (error)
+			goto put;
+	}
+	*created = attachment;
+	return 0;
+
+refuse:
+	elisa_refuse(why, error, "no memory for the attachment");
+put:
+	kref_put(&attachment->ref, release);
+	return error;
+}
+
+/* The manager has agreed, or is not asked. */
+static int finish(struct elisa_attachment *attachment, struct elisa_why *why)
+{
+	if (attachment->scheme == ELISA_SCHEME_DIRECT)
+		return elisa_direct_attach(attachment, why);
+	publish(attachment);
+	return 0;
+}
+
+int elisa_attach(struct elisa_vm *vm, const char *name, u32 scheme, struct elisa_attachment **created,
+		 struct elisa_why *why)
+{
+	struct elisa_object *object = elisa_object_find(name);
+	struct elisa_attachment *attachment;
+	u32 rights = object ? elisa_object_rights(object, vm) : 0;
+	int error;
+
+	if (!object)
+		return elisa_refuse(why, -ENOENT, "there is no object %.63s", name);
+	if (!rights)
+		return elisa_refuse(why, -EACCES, "object %s is not granted to this VM", object->name);
+	list_for_each_entry(attachment, &vm->attachments,
+			    in_vm) if (attachment->object == object &&
+				       attachment->scheme ==
+					       scheme) return elisa_refuse(why, -EEXIST,
+									   "object %s is attached already",
+									   object->name);
+	error = check_vm(vm, why);
+	if (error)
+		return error;
+	error = create(vm, object, scheme, rights, &attachment, why);
+	if (error)
+		return error;
+	list_add_tail(&attachment->in_vm, &vm->attachments);
+	list_add_tail(&attachment->in_object, &object->attachments);
+	__set_bit(attachment->slot, vm->slots_used);
+	kref_get(&vm->ref);
+	*created = attachment;
+	if (object->flags & ELISA_CREATE_ASK) {
+		notify(attachment, ELISA_EVENT_ATTACH);
+		return -EINPROGRESS;
+	}
+	error = finish(attachment, why);
+	if (error && error != -EINPROGRESS)
+		elisa_detach(attachment);
+	return error;
+}
+
+void elisa_attachment_ready(struct elisa_attachment *attachment, int error)
+{
+	if (attachment->state != -EINPROGRESS)
+		return;
+	if (error)
+		elisa_attachment_kill(attachment, error);
+	else
+		publish(attachment);
+}
+
+struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id)
+{
+	struct elisa_attachment *attachment;
+
+	list_for_each_entry(attachment, &vm->attachments, in_vm) if (attachment->id == id) return attachment;
+	return NULL;
+}
+
+int elisa_attachment_answer(struct elisa_object *object, const struct elisa_ioc_answer *answer,
+			    struct elisa_memory *extra, struct elisa_why *why)
+{
+	struct elisa_attachment *attachment;
+	int error;
+
+	list_for_each_entry(attachment, &object->attachments,
+			    in_object) if (attachment->id == answer->attachment &&
+					   attachment->state == -EINPROGRESS) goto found;
+	return elisa_refuse(why, -ENOENT, "nobody who asked to attach has the number %u any more", answer->attachment);
+
+found:
+	if (answer->error) {
+		if (answer->error > 0 || answer->error < -MAX_ERRNO || answer->error == -EINPROGRESS)
+			return elisa_refuse(why, -EINVAL, "%d is not a negative errno", answer->error);
+		elisa_attachment_kill(attachment, answer->error);
+		elisa_memory_destroy(extra);
+		return 0;
+	}
+	if (extra) {
+		if (extra->bytes > ELISA_EXTRA_MAX)
+			return elisa_refuse(why, -E2BIG, "more than %lu GiB for one attachment", ELISA_EXTRA_MAX >> 30);
+		error = elisa_ept_create(&attachment->extra_ept, &attachment->pages.allocator, ELISA_EPT_PDPT);
+		if (!error)
+			error = elisa_memory_map(extra, &attachment->extra_ept, 0, ELISA_EPT_READ | ELISA_EPT_WRITE);
+		if (error) {
+			elisa_ept_destroy(&attachment->extra_ept);
+			return elisa_refuse(why, error, "no memory for the attachment");
+		}
+		attachment->extra = extra;
+		attachment->info->extra = (struct elisa_range){ ELISA_BASE + ELISA_EXTRA_OFFSET, extra->bytes };
+	}
+	attachment->info->value = answer->value;
+	error = finish(attachment, why);
+	if (error && error != -EINPROGRESS)
+		elisa_attachment_kill(attachment, error);
+	return 0;
+}
+
+/* Its entries of one vCPU's list are what no gate can make valid. */
+static void close_slots(struct elisa_pair *pair)
+{
+	u32 slot = pair->attachment->slot;
+
+	WRITE_ONCE(pair->cpu->list[ELISA_GATE_SLOT(slot)], ELISA_EPTP_NONE);
+	WRITE_ONCE(pair->cpu->list[slot], ELISA_EPTP_NONE);
+}
+
+static void drop_buffer(struct elisa_attachment *attachment, int buffer)
+{
+	struct elisa_memory *memory = attachment->buffers[buffer];
+
+	WRITE_ONCE(attachment->info->buffers[buffer].bytes, 0);
+	if (attachment->scheme == ELISA_SCHEME_VMCALL) {
+		elisa_interpose_unshare(attachment, buffer);
+	} else {
+		elisa_memory_unmap(memory, &attachment->buffers_ept, buffer * ELISA_BUFFER_BYTES);
+		/* Combined and guest-physical mappings of the buffer, on every CPU that has run a vCPU inside: before
+		 * it is unpinned. */
+		elisa_flush_all_cpus();
+	}
+	attachment->buffers[buffer] = NULL;
+	elisa_memory_destroy(memory);
+}
+
+/* Calls return ERROR from now on. When it returns, nothing that the attachment made reachable is any more. */
+static void disconnect(struct elisa_attachment *attachment, int error)
+{
+	struct elisa_pair *pair, *next;
+
+	WRITE_ONCE(attachment->state, error);
+	list_for_each_entry(pair, &attachment->pairs, in_attachment) close_slots(pair);
+	/*
+	 * Whoever is inside leaves, sees the state and is aborted. What CPUs have cached of the attachment's EPTPs
+	 * (guest-physical and combined mappings, also of their paging structures) dies here, before roots, tables and
+	 * what they mapped are used again.
+	 */
+	elisa_flush_all_cpus();
+	/* Calls that the host executes have ended after this. */
+	synchronize_srcu_expedited(&elisa_call_srcu);
+	list_for_each_entry(pair, &attachment->pairs, in_attachment) cmpxchg(&pair->cpu->held, pair, NULL);
+	/* VM entries and exits that have seen a pair are over after this. */
+	synchronize_rcu_expedited();
+	list_for_each_entry_safe(pair, next, &attachment->pairs, in_attachment)
+	{
+		list_del(&pair->in_attachment);
+		list_del(&pair->in_cpu);
+		elisa_pair_destroy(pair);
+	}
+	attachment->pair_count = 0;
+	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
+		if (attachment->buffers[i])
+			drop_buffer(attachment, i);
+	if (attachment->scheme == ELISA_SCHEME_VMCALL)
+		elisa_interpose_detach(attachment);
+	if (attachment->scheme == ELISA_SCHEME_DIRECT)
+		elisa_direct_detach(attachment);
+	notify(attachment, ELISA_EVENT_DETACH);
+	list_del_init(&attachment->in_object);
+	elisa_object_put(attachment->object);
+	attachment->object = NULL;
+}
+
+void elisa_attachment_kill(struct elisa_attachment *attachment, int error)
+{
+	if (attachment->object)
+		disconnect(attachment, error);
+}
+
+/* The last attachment is gone: vCPUs that sleep in HLT pass an entry, which takes VM functions away. */
+static void nudge_all(struct elisa_vm *vm)
+{
+	for (unsigned int i = 0; !vm->gone && i < KVM_MAX_VCPUS; i++)
+		if (vm->cpus[i])
+			elisa_vcpu_nudge(vm->cpus[i]->vcpu);
+}
+
+void elisa_detach(struct elisa_attachment *attachment)
+{
+	struct elisa_vm *vm = attachment->vm;
+
+	if (vm->slots[attachment->slot] == attachment) {
+		WRITE_ONCE(vm->slots[attachment->slot], NULL);
+		if (attachment->scheme == ELISA_SCHEME_GATE && !--vm->callable)
+			nudge_all(vm);
+	}
+	elisa_attachment_kill(attachment, -ENOTCONN);
+	__clear_bit(attachment->slot, vm->slots_used);
+	list_del(&attachment->in_vm);
+	kref_put(&attachment->ref, release);
+	elisa_vm_put(vm);
+}
+
+static int new_buffer(const struct elisa_attachment *attachment)
+{
+	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
+		if (!attachment->buffers[i])
+			return i;
+	return -1;
+}
+
+/* GiBs that the attachment's buffers have got since contexts were made. */
+static int link_buffers(struct elisa_attachment *attachment)
+{
+	struct elisa_pair *pair;
+	int error = 0;
+
+	list_for_each_entry(pair, &attachment->pairs, in_attachment) if (!error) error =
+		elisa_context_link_tree(&pair->sub, ELISA_BUFFER_OFFSET, ELISA_BUFFER_MAX, &attachment->buffers_ept,
+					ELISA_EPT_READ | ELISA_EPT_WRITE);
+	return error;
+}
+
+static int map_buffer(struct elisa_attachment *attachment, int buffer, struct elisa_memory *memory, bool writable)
+{
+	u64 offset = buffer * ELISA_BUFFER_BYTES;
+	int error = 0;
+
+	if (attachment->scheme == ELISA_SCHEME_VMCALL)
+		return elisa_interpose_share(attachment, buffer, memory);
+	if (!attachment->buffers_ept.table)
+		error = elisa_ept_create(&attachment->buffers_ept, &attachment->pages.allocator, ELISA_EPT_PDPT);
+	if (!error)
+		error = elisa_memory_map(memory, &attachment->buffers_ept, offset,
+					 writable ? ELISA_EPT_READ | ELISA_EPT_WRITE : ELISA_EPT_READ);
+	if (error)
+		return error;
+	error = link_buffers(attachment);
+	if (error) {
+		elisa_memory_unmap(memory, &attachment->buffers_ept, offset);
+		return error;
+	}
+	attachment->info->buffers[buffer].address = ELISA_BASE + ELISA_BUFFER_OFFSET + offset;
+	/* Trusted code that sees the size finds the address. */
+	smp_store_release(&attachment->info->buffers[buffer].bytes, memory->bytes);
+	return 0;
+}
+
+int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,
+			   struct elisa_why *why)
+{
+	int number = new_buffer(attachment), error;
+
+	if (attachment->state)
+		return elisa_refuse(why, attachment->state, "the object is gone");
+	if (attachment->scheme == ELISA_SCHEME_DIRECT)
+		return elisa_refuse(why, -EOPNOTSUPP, "with direct mapping there is nobody to share a buffer with");
+	if (number < 0)
+		return elisa_refuse(why, -ENOSPC, "%d buffers are shared already", ELISA_BUFFERS_MAX);
+	if (memory->bytes > ELISA_BUFFER_BYTES)
+		return elisa_refuse(why, -E2BIG, "a buffer has at most %lu MiB", ELISA_BUFFER_BYTES >> 20);
+	error = map_buffer(attachment, number, memory, writable);
+	if (error)
+		return elisa_refuse(why, error, "no memory for the buffer's tables");
+	attachment->buffers[number] = memory;
+	*buffer = number;
+	return 0;
+}
+
+int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why)
+{
+	if (buffer >= ELISA_BUFFERS_MAX || !attachment->buffers[buffer])
+		return elisa_refuse(why, -ENOENT, "no buffer %u is shared", buffer);
+	drop_buffer(attachment, buffer);
+	return 0;
+}

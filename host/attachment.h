@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Attachments: one VM's connection to one object, and the contexts that its vCPUs enter by it. */
+#ifndef HOST_ATTACHMENT_H
+#define HOST_ATTACHMENT_H
+
+#include <linux/srcu.h>
+
+#include "context.h"
+#include "vm.h"
+
+struct elisa_interpose;
+struct elisa_direct;
+
+#define ELISA_BUFFER_BYTES (ELISA_BUFFER_MAX / ELISA_BUFFERS_MAX) /* of address space each has */
+#define ELISA_DATA_PTS (ELISA_DATA_MAX / ELISA_2M)
+
+struct elisa_attachment {
+	struct kref ref;
+	struct list_head in_object, in_vm;
+	struct elisa_object *object; /* referenced; NULL once calls return an error */
+	struct elisa_vm *vm;         /* referenced */
+	u32 id, slot, scheme;
+	bool writable;
+	int state; /* 0: alive; -EINPROGRESS: waits for the manager; else what calls return */
+	struct elisa_pages pages;
+	struct elisa_info *info;
+	void *gate_page, *entry_page, **data_pages;
+	u64 data_page_count;
+	struct elisa_ept gate_pt;  /* gates: page G */
+	struct elisa_ept entry_pt; /* sub contexts: page G, the info page */
+	struct elisa_ept data_pts[ELISA_DATA_PTS];
+	struct elisa_memory *extra;
+	struct elisa_ept extra_ept, buffers_ept; /* of level 3 */
+	struct elisa_memory *buffers[ELISA_BUFFERS_MAX];
+	struct list_head pairs;
+	u32 pair_count;
+	atomic64_t aborts;
+	const struct elisa_interpose *interpose; /* ELISA_SCHEME_VMCALL */
+	struct elisa_direct *direct;             /* ELISA_SCHEME_DIRECT */
+};
+
+/* What one vCPU has for one attachment. */
+struct elisa_pair {
+	struct list_head in_attachment, in_cpu;
+	struct elisa_cpu *cpu;
+	struct elisa_attachment *attachment;
+	struct elisa_pages pages;
+	struct elisa_context gate, sub;
+	struct elisa_ept stack_pt;
+	void *stack[ELISA_STACK_SIZE / ELISA_PAGE];
+	bool la57;
+};
+
+/* Made once, when the module is loaded. */
+extern struct elisa_inside elisa_inside;
+/* Held by whoever uses an attachment of vm->slots without elisa_lock. */
+extern struct srcu_struct elisa_call_srcu;
+
+/* All with elisa_lock held. */
+
+/* *ATTACHMENT is set with 0, and with -EINPROGRESS: the manager has been asked. */
+int elisa_attach(struct elisa_vm *vm, const char *name, u32 scheme, struct elisa_attachment **attachment,
+		 struct elisa_why *why);
+/* It could be called now, or ERROR says why it cannot. For ELISA_SCHEME_DIRECT, which takes its time. */
+void elisa_attachment_ready(struct elisa_attachment *attachment, int error);
+/* The manager's answer; takes EXTRA over when it succeeds. */
+int elisa_attachment_answer(struct elisa_object *object, const struct elisa_ioc_answer *answer,
+			    struct elisa_memory *extra, struct elisa_why *why);
+/* No call enters any more, those inside are aborted; all is given back. */
+void elisa_detach(struct elisa_attachment *attachment);
+/* From now on calls return ERROR, until the client detaches. */
+void elisa_attachment_kill(struct elisa_attachment *attachment, int error);
+struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id);
+/* Takes MEMORY over when it succeeds. */
+int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,
+			   struct elisa_why *why);
+int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why);
+/* For the vCPU's first call, in its own thread; -ENOMEM. */
+int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu, bool la57);
+/* No vCPU can be in it, and its translations are flushed. */
+void elisa_pair_destroy(struct elisa_pair *pair);
+struct elisa_pair *elisa_pair_find(const struct elisa_attachment *attachment, const struct elisa_cpu *cpu);
+/* The word at OFFSET from the top of a vCPU's stack, where its entry keeps what the caller wants back. */
+u64 elisa_pair_frame(const struct elisa_pair *pair, unsigned int offset);
+
+#endif

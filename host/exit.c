@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Exits that are ours: guests' requests, first calls on a vCPU, and calls that were aborted. In the vCPU's thread. */
+#include <asm/vmx.h>
+#include <elisa/hypercall.h>
+#include <linux/slab.h>
+
+#include "inside.h"
+#include "interpose.h"
+#include "kvm.h"
+#include "request.h"
+#include "vmcs.h"
+
+#define VMFUNC_BYTES 3
+#define VMCALL_BYTES 3
+#define RETRIES 3
+
+static bool at_user_level(void)
+{
+	return ((elisa_vmread(GUEST_SS_AR_BYTES) >> 5) & 3) == 3;
+}
+
+static int find_cpu(struct elisa_vm *vm, struct kvm_vcpu *vcpu, struct elisa_cpu **cpu)
+{
+	*cpu = vm->cpus[vcpu->vcpu_idx];
+	if (*cpu)
+		return 0;
+	*cpu = elisa_cpu_create(vm, vcpu);
+	if (!*cpu)
+		return -ENOMEM;
+	vm->cpu_count++;
+	/* Entries and exits of this vCPU come from this thread. */
+	WRITE_ONCE(vm->cpus[vcpu->vcpu_idx], *cpu);
+	return 0;
+}
+
+/* VMFUNC at the end of page G-1 has not switched: 0 if it will when it is executed again, else what the call returns.
+ */
+static int prepare_call(struct elisa_vm *vm, struct kvm_vcpu *vcpu, u32 gate_slot)
+{
+	u32 slot = gate_slot - ELISA_GATE_SLOT(0);
+	struct elisa_attachment *attachment = slot < ELISA_SUB_SLOTS ? vm->slots[slot] : NULL;
+	struct elisa_pair *pair;
+	struct elisa_cpu *cpu;
+	int error;
+
+	if (!attachment || attachment->scheme != ELISA_SCHEME_GATE)
+		return -ENOTCONN;
+	if (attachment->state)
+		return attachment->state;
+	if (vm->collides)
+		return -EADDRINUSE;
+	if (!elisa_inside_allowed(vcpu))
+		return -EOPNOTSUPP;
+	error = find_cpu(vm, vcpu, &cpu);
+	if (error)
+		return error;
+	pair = elisa_pair_find(attachment, cpu);
+	if (!pair)
+		return elisa_pair_create(attachment, cpu, elisa_inside_la57(vcpu));
+	if (pair->la57 != elisa_inside_la57(vcpu))
+		return -EOPNOTSUPP;
+	/* VM functions were off for a while; they are on at the next entry. */
+	return cpu->retries++ < RETRIES ? 0 : -EIO;
+}
+
+/* False: it is not a call, but somebody else's VMFUNC, which is #UD in a VM. */
+static bool handle_vmfunc(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
+{
+	int error;
+
+	if (elisa_vcpu_rip(vcpu) != ELISA_GATE - VMFUNC_BYTES || (u32)vcpu->arch.regs[VCPU_REGS_RAX] ||
+	    !at_user_level())
+		return false;
+	mutex_lock(&elisa_lock);
+	error = prepare_call(vm, vcpu, vcpu->arch.regs[VCPU_REGS_RCX]);
+	mutex_unlock(&elisa_lock);
+	if (error)
+		elisa_cpu_land(vcpu, error);
+	return true;
+}
+
+/* SDM, "VMCALL": exits at any privilege level, with RIP at the instruction. */
+static bool handle_vmcall(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
+{
+	u32 what = vcpu->arch.regs[VCPU_REGS_RAX];
+
+	if (what == ELISA_HYPERCALL_CALL && vm)
+		vcpu->arch.regs[VCPU_REGS_RAX] = elisa_interpose_call(vm, vcpu);
+	else if (what == ELISA_HYPERCALL && !at_user_level())
+		vcpu->arch.regs[VCPU_REGS_RAX] = elisa_request(vcpu);
+	else
+		return false;
+	elisa_vcpu_set_rip(vcpu, elisa_vcpu_rip(vcpu) + VMCALL_BYTES);
+	elisa_vmwrite(GUEST_INTERRUPTIBILITY_INFO,
+		      elisa_vmread(GUEST_INTERRUPTIBILITY_INFO) & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
+	return true;
+}
+
+bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
+{
+	struct elisa_vm *vm = elisa_vm_find(vcpu->kvm);
+	struct elisa_cpu *cpu = vm ? vm->cpus[vcpu->vcpu_idx] : NULL;
+	u32 reason;
+
+	if (elisa_vcpu_is_nested(vcpu))
+		return false;
+	if (cpu && cpu->swallow) {
+		cpu->swallow = false;
+		elisa_vcpu_drop_exception(vcpu);
+		return true;
+	}
+	/* With a failed entry, bits above are set, and it is not one of ours. */
+	reason = elisa_vmread(VM_EXIT_REASON);
+	if (reason == EXIT_REASON_VMCALL || (reason == EXIT_REASON_VMFUNC && vm)) {
+		int held = elisa_kvm_hold();
+		bool handled = reason == EXIT_REASON_VMCALL ? handle_vmcall(vm, vcpu) : handle_vmfunc(vm, vcpu);
+
+		elisa_kvm_release(held);
+		return handled;
+	}
+	if (cpu)
+		cpu->retries = 0;
+	return false;
+}

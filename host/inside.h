@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A vCPU's own EPTP list, and its state while it is inside. All in the vCPU's thread. */
+#ifndef HOST_INSIDE_H
+#define HOST_INSIDE_H
+
+#include "attachment.h"
+
+/* No EPTP, whatever a gate writes into its lowest byte: its address has all bits set. */
+#define ELISA_EPTP_NONE 0xffffffffffffffccull
+
+/* What was taken out of a vCPU when it left its guest while inside. */
+struct elisa_taken {
+	bool harmless;
+	u8 slot_byte;
+	int error; /* what the call returns if it does not go on */
+	u32 exit_reason;
+	struct elisa_pair *pair;
+	u64 eptp, rip, rflags, interruptibility;
+	u64 regs[NR_VCPU_REGS];                     /* RSP among them */
+	u64 shown_regs[NR_VCPU_REGS], shown_rflags; /* what KVM sees meanwhile */
+};
+
+struct elisa_cpu {
+	struct kvm_vcpu *vcpu;
+	struct elisa_vm *vm;
+	struct elisa_pages pages;
+	u64 *list; /* the EPTP list */
+	struct elisa_ept list_pt;
+	struct list_head pairs;
+	bool on;                           /* VM functions were on at the last entry */
+	bool enabled;                      /* KVM's VMCS has them on, and holds the module */
+	bool put_back;                     /* the last entry went on inside, and there was no exit yet */
+	bool swallow;                      /* this exit is no business of KVM's */
+	u64 default_eptp;                  /* at the last entry */
+	u64 cr0, cr3, cr4, efer;           /* at the last exit */
+	u64 ran_ns, entered_ns;            /* how long the present call has been seen inside */
+	const struct elisa_pair *ran_pair; /* which call that was */
+	u64 ran_calls;
+	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
+	struct elisa_taken taken;
+	u32 retries; /* VMFUNC of the same slot that failed in a row for no reason that we know */
+};
+
+/* May this vCPU use VM functions as it stands now? */
+bool elisa_inside_allowed(const struct kvm_vcpu *vcpu);
+bool elisa_inside_la57(const struct kvm_vcpu *vcpu);
+struct elisa_cpu *elisa_cpu_create(struct elisa_vm *vm, struct kvm_vcpu *vcpu);
+void elisa_cpu_destroy(struct elisa_cpu *cpu);
+/* The call that was to begin or goes on returns ERROR to its caller: the vCPU stands at the landing. */
+void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
+
+extern unsigned int elisa_call_limit_ms;
+
+#endif

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "kvm.h"
+
+#include <asm/tlbflush.h>
+#include <linux/cpu.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
+#include <linux/smp.h>
+#include <linux/static_call.h>
+#include <linux/tracepoint.h>
+
+#include "vmcs.h"
+
+typedef int handle_exit_fn(struct kvm_vcpu *vcpu, int fastpath);
+typedef void vm_destroy_fn(struct kvm *kvm);
+typedef int set_memory_region_fn(struct kvm *kvm, const void *region);
+
+static unsigned long (*lookup)(const char *name);
+static struct tracepoint *entry_point, *exit_point;
+static set_memory_region_fn *set_memory_region;
+static void (*vcpu_kick)(struct kvm_vcpu *vcpu);
+static void (*put_kvm)(struct kvm *kvm);
+static struct module *(*module_of)(unsigned long address);
+static struct module *kvm_intel;
+
+DEFINE_STATIC_SRCU(held_hooks);
+
+/* One of KVM's own calls of its vendor module, which we lead through a function of ours. */
+struct hook {
+	const char *key_name, *trampoline_name;
+	void *ours;
+	struct static_call_key *key;
+	void *trampoline, *original;
+};
+
+static int handle_exit(struct kvm_vcpu *vcpu, int fastpath);
+static void vm_destroy(struct kvm *kvm);
+
+enum { HANDLE_EXIT, VM_DESTROY, HOOKS };
+static struct hook hooks[HOOKS] = {
+	[HANDLE_EXIT] = { "__SCK__kvm_x86_handle_exit", "__SCT__kvm_x86_handle_exit", handle_exit },
+	[VM_DESTROY] = { "__SCK__kvm_x86_vm_destroy", "__SCT__kvm_x86_vm_destroy", vm_destroy },
+};
+
+int elisa_kvm_hold(void)
+{
+	return srcu_read_lock(&held_hooks);
+}
+
+void elisa_kvm_release(int held)
+{
+	srcu_read_unlock(&held_hooks, held);
+}
+
+static int handle_exit(struct kvm_vcpu *vcpu, int fastpath)
+{
+	if (elisa_on_handle_exit(vcpu))
+		return 1;
+	/* A tail call: nothing of ours is on the stack while KVM's handler sleeps. */
+	return ((handle_exit_fn *)hooks[HANDLE_EXIT].original)(vcpu, fastpath);
+}
+
+static void vm_destroy(struct kvm *kvm)
+{
+	int held = elisa_kvm_hold();
+
+	elisa_on_vm_destroy(kvm);
+	elisa_kvm_release(held);
+	if (hooks[VM_DESTROY].original)
+		((vm_destroy_fn *)hooks[VM_DESTROY].original)(kvm); /* likewise a tail call */
+}
+
+/* The tracepoints' further arguments differ between kernels and are not used. */
+static void probe_entry(void *data, struct kvm_vcpu *vcpu)
+{
+	elisa_on_entry(vcpu);
+}
+
+static void probe_exit(void *data, struct kvm_vcpu *vcpu)
+{
+	elisa_on_exit(vcpu);
+}
+
+/* kallsyms_lookup_name() is not exported: a kprobe finds its address. */
+static int find_lookup(struct elisa_why *why)
+{
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	int error = register_kprobe(&probe);
+
+	if (error)
+		return elisa_refuse(why, error,
+				    "this kernel has no kprobes, which symbols are looked up with (error %d)", error);
+	lookup = (void *)probe.addr;
+	unregister_kprobe(&probe);
+	return 0;
+}
+
+static int find(void *to, const char *name, struct elisa_why *why)
+{
+	unsigned long address = lookup(name);
+
+	if (!address)
+		return elisa_refuse(why, -EOPNOTSUPP, "this kernel's KVM has no %s: this kernel is not supported yet",
+				    name);
+	*(unsigned long *)to = address;
+	return 0;
+}
+
+static int find_all(struct elisa_why *why)
+{
+	int error = find(&entry_point, "__tracepoint_kvm_entry", why);
+
+	if (!error)
+		error = find(&exit_point, "__tracepoint_kvm_exit", why);
+	if (!error)
+		error = find(&set_memory_region, "__kvm_set_memory_region", why);
+	if (!error)
+		error = find(&vcpu_kick, "kvm_vcpu_kick", why);
+	if (!error)
+		error = find(&put_kvm, "kvm_put_kvm", why);
+	if (!error)
+		error = find(&module_of, "__module_address", why);
+	for (struct hook *hook = hooks; !error && hook < hooks + HOOKS; hook++) {
+		error = find(&hook->key, hook->key_name, why);
+		if (!error)
+			error = find(&hook->trampoline, hook->trampoline_name, why);
+		if (!error)
+			hook->original = hook->key->func;
+	}
+	if (!error && !hooks[HANDLE_EXIT].original)
+		error = elisa_refuse(why, -EOPNOTSUPP, "kvm_intel is not loaded: load it first");
+	return error;
+}
+
+/* Holds kvm_intel, whose functions the hooks stand before. */
+static int hold_kvm_intel(struct elisa_why *why)
+{
+	unsigned long address = (unsigned long)hooks[HANDLE_EXIT].original;
+
+	preempt_disable();
+	kvm_intel = module_of(address);
+	if (kvm_intel && !try_module_get(kvm_intel))
+		kvm_intel = NULL;
+	preempt_enable();
+	if (!kvm_intel)
+		return elisa_refuse(
+			why, -EOPNOTSUPP,
+			"KVM's exit handler is not that of a module: kvm_intel is built in, or hooked already");
+	if (strcmp(kvm_intel->name, "kvm_intel")) {
+		int error =
+			elisa_refuse(why, -EOPNOTSUPP, "KVM's exit handler belongs to %s: only kvm_intel has VMFUNC",
+				     kvm_intel->name);
+
+		module_put(kvm_intel);
+		return error;
+	}
+	return 0;
+}
+
+int elisa_kvm_init(struct elisa_why *why)
+{
+	int error = find_lookup(why);
+
+	if (error)
+		return error;
+	if (!lookup("kvm_intel:vmx_handle_exit") && !lookup("__SCK__kvm_x86_handle_exit"))
+		return elisa_refuse(why, -ENODEV, "kvm_intel is not loaded: load it first");
+	error = find_all(why);
+	if (error)
+		return error;
+	error = hold_kvm_intel(why);
+	if (error)
+		return error;
+	error = tracepoint_probe_register_prio(exit_point, probe_exit, NULL, INT_MAX);
+	if (error) {
+		elisa_refuse(why, error, "cannot probe kvm_exit (error %d)", error);
+		goto put;
+	}
+	error = tracepoint_probe_register_prio(entry_point, probe_entry, NULL, INT_MIN);
+	if (error) {
+		elisa_refuse(why, error, "cannot probe kvm_entry (error %d)", error);
+		goto unprobe_exit;
+	}
+	for (struct hook *hook = hooks; hook < hooks + HOOKS; hook++)
+		__static_call_update(hook->key, hook->trampoline, hook->ours);
+	return 0;
+
+unprobe_exit:
+	tracepoint_probe_unregister(exit_point, probe_exit, NULL);
+	tracepoint_synchronize_unregister();
+put:
+	module_put(kvm_intel);
+	return error;
+}
+
+void elisa_kvm_uninit(void)
+{
+	for (struct hook *hook = hooks; hook < hooks + HOOKS; hook++)
+		__static_call_update(hook->key, hook->trampoline, hook->original);
+	tracepoint_probe_unregister(entry_point, probe_entry, NULL);
+	tracepoint_probe_unregister(exit_point, probe_exit, NULL);
+	tracepoint_synchronize_unregister();
+	/* Those who are about to hold the hooks do, then all have released them, then all have left our code. */
+	synchronize_rcu_tasks();
+	synchronize_srcu(&held_hooks);
+	synchronize_rcu_tasks();
+	module_put(kvm_intel);
+}
+
+bool elisa_vcpu_is_nested(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->arch.hflags & HF_GUEST_MASK;
+}
+
+bool elisa_vcpu_is_in_smm(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->arch.hflags & HF_SMM_MASK;
+}
+
+/* KVM's copy wins over the VMCS when it is dirty, and is read from the VMCS when it is not available. */
+static void set_lazy(struct kvm_vcpu *vcpu, int reg, unsigned long field, u64 value)
+{
+	vcpu->arch.regs[reg] = value;
+	vcpu->arch.regs_avail |= 1u << reg;
+	vcpu->arch.regs_dirty &= ~(1u << reg);
+	elisa_vmwrite(field, value);
+}
+
+static u64 get_lazy(const struct kvm_vcpu *vcpu, int reg, unsigned long field)
+{
+	return vcpu->arch.regs_avail & (1u << reg) ? vcpu->arch.regs[reg] : elisa_vmread(field);
+}
+
+void elisa_vcpu_set_rip(struct kvm_vcpu *vcpu, u64 rip)
+{
+	set_lazy(vcpu, VCPU_REGS_RIP, GUEST_RIP, rip);
+}
+
+void elisa_vcpu_set_rsp(struct kvm_vcpu *vcpu, u64 rsp)
+{
+	set_lazy(vcpu, VCPU_REGS_RSP, GUEST_RSP, rsp);
+}
+
+u64 elisa_vcpu_rip(const struct kvm_vcpu *vcpu)
+{
+	return get_lazy(vcpu, VCPU_REGS_RIP, GUEST_RIP);
+}
+
+u64 elisa_vcpu_rsp(const struct kvm_vcpu *vcpu)
+{
+	return get_lazy(vcpu, VCPU_REGS_RSP, GUEST_RSP);
+}
+
+void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu)
+{
+	vcpu->arch.exception.pending = false;
+	vcpu->arch.exception.injected = false;
+}
+
+void elisa_vcpu_nudge(struct kvm_vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);
+	vcpu_kick(vcpu);
+}
+
+unsigned long elisa_vm_address(struct kvm *kvm, gpa_t gpa, u64 *bytes)
+{
+	struct kvm_memory_slot *slot;
+	unsigned long address = 0;
+	int index = srcu_read_lock(&kvm->srcu);
+
+	slot = __gfn_to_memslot(kvm_memslots(kvm), gpa >> PAGE_SHIFT);
+	if (slot && !(slot->flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY)) && slot->id < KVM_USER_MEM_SLOTS) {
+		u64 into = gpa - (slot->base_gfn << PAGE_SHIFT);
+
+		address = slot->userspace_addr + into;
+		*bytes = min_t(u64, *bytes, (slot->npages << PAGE_SHIFT) - into);
+	}
+	srcu_read_unlock(&kvm->srcu, index);
+	return address;
+}
+
+bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes)
+{
+	struct kvm_memslots *slots;
+	struct kvm_memory_slot *slot;
+	bool found = false;
+	int index = srcu_read_lock(&kvm->srcu), bucket;
+
+	slots = kvm_memslots(kvm);
+	kvm_for_each_memslot(slot, bucket, slots) found |=
+		slot->base_gfn < (base + bytes) >> PAGE_SHIFT && slot->base_gfn + slot->npages > base >> PAGE_SHIFT;
+	srcu_read_unlock(&kvm->srcu, index);
+	return found;
+}
+
+u64 elisa_vm_memory_generation(struct kvm *kvm)
+{
+	return READ_ONCE(rcu_dereference_raw(kvm->memslots[0])->generation);
+}
+
+bool elisa_vm_kvm_get(struct kvm *kvm)
+{
+	return refcount_inc_not_zero(&kvm->users_count);
+}
+
+void elisa_vm_kvm_put(struct kvm *kvm)
+{
+	put_kvm(kvm);
+}
+
+int elisa_vm_set_slot(struct kvm *kvm, int number, gpa_t gpa, u64 bytes, unsigned long address)
+{
+	/* 6.12's structure is longer, and begins with that of 6.1. */
+	struct {
+		struct kvm_userspace_memory_region region;
+		u64 longer[16];
+	} argument = { .region = { .slot = KVM_USER_MEM_SLOTS - 1 - number,
+				   .guest_phys_addr = gpa,
+				   .memory_size = bytes,
+				   .userspace_addr = address } };
+	int error;
+
+	mutex_lock(&kvm->slots_lock);
+	error = set_memory_region(kvm, &argument);
+	mutex_unlock(&kvm->slots_lock);
+	return error;
+}
+
+static void flush_this_cpu(void *unused)
+{
+	/* Off on a CPU that runs no VM: it has no such translations, and INVEPT would be #UD. */
+	if (cr4_read_shadow() & X86_CR4_VMXE)
+		elisa_invept_all();
+}
+
+void elisa_flush_all_cpus(void)
+{
+	on_each_cpu(flush_this_cpu, NULL, 1);
+}

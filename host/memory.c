@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "memory.h"
+
+#include <asm/msr.h>
+#include <asm/vmx.h>
+#include <linux/file.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#define BATCH (PAGE_SIZE / sizeof(struct page *))
+
+static atomic_long_t pinned;
+
+struct elisa_memory *elisa_memory_create(void)
+{
+	struct elisa_memory *memory = kzalloc(sizeof(*memory), GFP_KERNEL_ACCOUNT);
+
+	if (memory) {
+		memory->mm = current->mm;
+		mmgrab(memory->mm);
+	}
+	return memory;
+}
+
+static int make_room(struct elisa_memory *memory)
+{
+	unsigned long room = max(memory->room * 2, 16ul);
+	struct elisa_run *runs;
+
+	if (memory->count < memory->room)
+		return 0;
+	runs = kvmalloc_array(room, sizeof(*runs), GFP_KERNEL_ACCOUNT);
+	if (!runs)
+		return -ENOMEM;
+	if (memory->count)
+		memcpy(runs, memory->runs, memory->count * sizeof(*runs));
+	kvfree(memory->runs);
+	memory->runs = runs;
+	memory->room = room;
+	return 0;
+}
+
+static int append(struct elisa_memory *memory, struct page *page)
+{
+	struct elisa_run *last = memory->runs + memory->count - 1;
+	unsigned long pfn = page_to_pfn(page);
+	int error;
+
+	if (memory->count && last->pfn + last->count == pfn) {
+		last->count++;
+		return 0;
+	}
+	error = make_room(memory);
+	if (error)
+		return error;
+	memory->runs[memory->count++] = (struct elisa_run){ pfn, 1 };
+	return 0;
+}
+
+/* Takes over the pins of PAGES[0..COUNT), also those that it had no room to note. */
+static int append_all(struct elisa_memory *memory, struct page **pages, long count)
+{
+	for (long i = 0; i < count; i++) {
+		int error = append(memory, pages[i]);
+
+		if (error) {
+			unpin_user_pages(pages + i, count - i);
+			return error;
+		}
+		memory->bytes += PAGE_SIZE;
+		atomic_long_inc(&pinned);
+	}
+	return 0;
+}
+
+int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why)
+{
+	unsigned long count = bytes >> PAGE_SHIFT, done = 0;
+	u64 before = memory->bytes;
+	struct page **pages;
+	int error = 0;
+
+	if (!bytes || !IS_ALIGNED(address, PAGE_SIZE) || !IS_ALIGNED(bytes, PAGE_SIZE))
+		return elisa_refuse(why, -EINVAL, "memory is not a whole number of pages");
+	if (memory->mm != current->mm)
+		return elisa_refuse(why, -EPERM, "the memory is another process's");
+	pages = (struct page **)__get_free_page(GFP_KERNEL);
+	if (!pages)
+		return elisa_refuse(why, -ENOMEM, "out of memory");
+	error = account_locked_vm(memory->mm, count, true);
+	if (error) {
+		free_page((unsigned long)pages);
+		return elisa_refuse(why, error,
+				    "%lu more pages exceed the limit of locked memory (RLIMIT_MEMLOCK, %lu KiB)", count,
+				    rlimit(RLIMIT_MEMLOCK) >> 10);
+	}
+	while (!error && done < count) {
+		/* Long-term: out of what moves or is given back (CMA, ZONE_MOVABLE); writable, so that copy-on-write is
+		 * over. */
+		long got = pin_user_pages_fast(address + done * PAGE_SIZE, min(count - done, BATCH),
+					       FOLL_WRITE | FOLL_LONGTERM, pages);
+
+		if (got <= 0) {
+			error = elisa_refuse(why, got ? got : -EFAULT, "no writable memory at %#lx",
+					     address + done * PAGE_SIZE);
+		} else {
+			error = append_all(memory, pages, got);
+			if (error)
+				elisa_refuse(why, error, "out of memory");
+			else
+				done += got;
+		}
+		if (!error && fatal_signal_pending(current))
+			error = elisa_refuse(why, -EINTR, "interrupted");
+		cond_resched();
+	}
+	/* What is noted is charged until it is destroyed. */
+	if (error)
+		account_locked_vm(memory->mm, count - ((memory->bytes - before) >> PAGE_SHIFT), false);
+	free_page((unsigned long)pages);
+	return error;
+}
+
+void elisa_memory_find_file(struct elisa_memory *memory, unsigned long address, u64 bytes)
+{
+	struct vm_area_struct *area;
+
+	mmap_read_lock(memory->mm);
+	area = find_vma(memory->mm, address);
+	if (area && area->vm_start <= address && area->vm_end - address >= bytes && area->vm_file &&
+	    area->vm_flags & VM_SHARED) {
+		memory->file = get_file(area->vm_file);
+		memory->file_offset = (u64)area->vm_pgoff * PAGE_SIZE + address - area->vm_start;
+	}
+	mmap_read_unlock(memory->mm);
+}
+
+void elisa_memory_destroy(struct elisa_memory *memory)
+{
+	if (!memory)
+		return;
+	for (unsigned long i = 0; i < memory->count; i++) {
+		unpin_user_page_range_dirty_lock(pfn_to_page(memory->runs[i].pfn), memory->runs[i].count, true);
+		atomic_long_sub(memory->runs[i].count, &pinned);
+		cond_resched();
+	}
+	if (memory->bytes)
+		account_locked_vm(memory->mm, memory->bytes >> PAGE_SHIFT, false);
+	kvfree(memory->runs);
+	if (memory->file)
+		fput(memory->file);
+	mmdrop(memory->mm);
+	kfree(memory);
+}
+
+static u32 largest_leaf(void)
+{
+	u64 capabilities;
+
+	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, capabilities);
+	if (capabilities & VMX_EPT_1GB_PAGE_BIT)
+		return ELISA_EPT_PDPT;
+	return capabilities & VMX_EPT_2MB_PAGE_BIT ? ELISA_EPT_PD : ELISA_EPT_PT;
+}
+
+int elisa_memory_map(const struct elisa_memory *memory, struct elisa_ept *ept, u64 offset, u64 prot)
+{
+	u32 largest = largest_leaf();
+	u64 at = offset;
+
+	for (unsigned long i = 0; i < memory->count; i++) {
+		const struct elisa_run *run = memory->runs + i;
+		int error = elisa_ept_map_range(ept, at, (hpa_t)run->pfn << PAGE_SHIFT, (u64)run->count << PAGE_SHIFT,
+						prot, largest);
+
+		if (error) {
+			if (at > offset)
+				elisa_ept_unmap_range(ept, offset, at - offset);
+			return error;
+		}
+		at += (u64)run->count << PAGE_SHIFT;
+		cond_resched();
+	}
+	return 0;
+}
+
+void elisa_memory_unmap(const struct elisa_memory *memory, struct elisa_ept *ept, u64 offset)
+{
+	WARN_ON(elisa_ept_unmap_range(ept, offset, memory->bytes));
+}
+
+/* Which run holds the page at OFFSET, and the page's number in it. */
+static const struct elisa_run *find_run(const struct elisa_memory *memory, u64 offset, unsigned long *page)
+{
+	const struct elisa_run *run = memory->runs;
+
+	for (*page = offset >> PAGE_SHIFT; *page >= run->count; run++)
+		*page -= run->count;
+	return run;
+}
+
+struct page *elisa_memory_page(const struct elisa_memory *memory, u64 offset)
+{
+	unsigned long page;
+	const struct elisa_run *run = find_run(memory, offset, &page);
+
+	return pfn_to_page(run->pfn + page);
+}
+
+void elisa_memory_read(const struct elisa_memory *memory, u64 offset, void *to, u64 bytes)
+{
+	unsigned long page;
+	const struct elisa_run *run = find_run(memory, offset, &page);
+	u64 in_page = offset_in_page(offset);
+
+	while (bytes) {
+		u64 now = min_t(u64, bytes, PAGE_SIZE - in_page);
+
+		memcpy(to, page_address(pfn_to_page(run->pfn + page)) + in_page, now);
+		to += now;
+		bytes -= now;
+		in_page = 0;
+		if (++page == run->count) {
+			run++;
+			page = 0;
+		}
+	}
+}
+
+void *elisa_memory_vmap(const struct elisa_memory *memory)
+{
+	unsigned long count = memory->bytes >> PAGE_SHIFT, at = 0;
+	struct page **pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
+	void *address;
+
+	if (!pages)
+		return NULL;
+	for (unsigned long i = 0; i < memory->count; i++)
+		for (unsigned long page = 0; page < memory->runs[i].count; page++)
+			pages[at++] = pfn_to_page(memory->runs[i].pfn + page);
+	address = vmap(pages, count, VM_MAP, PAGE_KERNEL);
+	kvfree(pages);
+	return address;
+}
+
+long elisa_memory_pinned(void)
+{
+	return atomic_long_read(&pinned);
+}

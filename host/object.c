@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "object.h"
+
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "attachment.h"
+
+DEFINE_MUTEX(elisa_lock);
+LIST_HEAD(elisa_objects);
+static u32 last_id;
+
+struct grant {
+	struct list_head list;
+	u32 kind, id, rights;
+	struct pid *vmm; /* ELISA_GRANT_PID: a number that is used again is not meant */
+};
+
+int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 flags, struct elisa_why *why)
+{
+	struct elisa_object *object;
+
+	if (flags & ~(ELISA_CREATE_VETTED | ELISA_CREATE_ASK | ELISA_CREATE_OUTLIVE | ELISA_CREATE_DIRECT))
+		return elisa_refuse(why, -EINVAL, "unknown flags %#x", flags);
+	if (flags & ELISA_CREATE_VETTED && vm)
+		return elisa_refuse(why, -EPERM, "the code of a manager VM is never vetted");
+	if (flags & ELISA_CREATE_VETTED && !(capable(CAP_SYS_ADMIN) && capable(CAP_SYS_RAWIO)))
+		return elisa_refuse(why, -EPERM, "only host root vets code");
+	object = kzalloc(sizeof(*object), GFP_KERNEL_ACCOUNT);
+	if (!object)
+		return elisa_refuse(why, -ENOMEM, "out of memory");
+	kref_init(&object->ref);
+	object->id = ++last_id;
+	object->flags = flags;
+	object->vm = vm;
+	if (vm)
+		kref_get(&vm->ref);
+	object->pid = vm ? vm->pid : pid_nr(task_tgid(current));
+	object->uid = vm ? vm->uid : from_kuid(&init_user_ns, current_uid());
+	object->managed = true;
+	elisa_pages_init(&object->pages);
+	INIT_LIST_HEAD(&object->grants);
+	INIT_LIST_HEAD(&object->attachments);
+	raw_spin_lock_init(&object->events_lock);
+	init_waitqueue_head(&object->events_wait);
+	list_add_tail(&object->node, &elisa_objects);
+	*created = object;
+	return 0;
+}
+
+static void code_destroy(struct elisa_object *object)
+{
+	struct elisa_code *code = &object->code;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(code->pts); i++)
+		elisa_ept_destroy(code->pts + i);
+	for (u64 i = 0; code->pages && i < code->page_count; i++)
+		elisa_page_free(&object->pages, code->pages[i]);
+	kvfree(code->pages);
+	kvfree(code->data);
+	kvfree(code->functions);
+	memset(code, 0, sizeof(*code));
+}
+
+static void grant_destroy(struct grant *grant)
+{
+	list_del(&grant->list);
+	put_pid(grant->vmm);
+	kfree(grant);
+}
+
+static void release(struct kref *ref)
+{
+	struct elisa_object *object = container_of(ref, struct elisa_object, ref);
+	struct grant *grant, *next;
+
+	list_for_each_entry_safe(grant, next, &object->grants, list) grant_destroy(grant);
+	code_destroy(object);
+	elisa_ept_destroy(&object->memory_ept);
+	elisa_memory_destroy(object->memory);
+	WARN_ON(atomic_long_read(&object->pages.held));
+	list_del(&object->node);
+	if (object->vm)
+		elisa_vm_put(object->vm);
+	kfree(object);
+}
+
+void elisa_object_get(struct elisa_object *object)
+{
+	kref_get(&object->ref);
+}
+
+void elisa_object_put(struct elisa_object *object)
+{
+	kref_put(&object->ref, release);
+}
+
+static int check_unpublished(const struct elisa_object *object, struct elisa_why *why)
+{
+	if (object->dead)
+		return elisa_refuse(why, -ESHUTDOWN, "the object is withdrawn");
+	if (object->name[0])
+		return elisa_refuse(why, -EBUSY, "the object is published already, as %s", object->name);
+	return 0;
+}
+
+int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *memory, struct elisa_why *why)
+{
+	int error = check_unpublished(object, why);
+
+	if (error)
+		return error;
+	if (object->memory)
+		return elisa_refuse(why, -EBUSY, "the object has its memory already");
+	if (memory->bytes > ELISA_MEMORY_MAX)
+		return elisa_refuse(why, -E2BIG, "more than %lu GiB of memory", ELISA_MEMORY_MAX >> 30);
+	error = elisa_ept_create(&object->memory_ept, &object->pages.allocator, ELISA_EPT_PDPT);
+	if (!error)
+		error = elisa_memory_map(memory, &object->memory_ept, 0, ELISA_EPT_READ | ELISA_EPT_WRITE);
+	if (error) {
+		elisa_ept_destroy(&object->memory_ept);
+		return elisa_refuse(why, error, "no memory for the object's tables");
+	}
+	object->memory = memory;
+	return 0;
+}
+
+u64 elisa_code_blob_bytes(const struct elisa_ioc_code *code)
+{
+	if (!code->functions || code->functions > ELISA_FUNCTIONS_MAX || !code->code_bytes ||
+	    code->code_bytes > ELISA_CODE_MAX || code->rodata_bytes > ELISA_RODATA_MAX ||
+	    code->data_bytes > ELISA_DATA_MAX ||
+	    (code->code_bytes | code->rodata_bytes | code->data_bytes) % ELISA_PAGE)
+		return 0;
+	return code->functions * sizeof(struct elisa_function_entry) + code->code_bytes + code->rodata_bytes +
+	       code->data_bytes;
+}
+
+static int check_functions(const struct elisa_function_entry *functions, u32 count, u64 code_bytes,
+			   struct elisa_why *why)
+{
+	u64 base = ELISA_BASE + ELISA_CODE_OFFSET;
+
+	for (u32 i = 0; i < count; i++) {
+		if (!functions[i].name[0] || strnlen(functions[i].name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
+			return elisa_refuse(why, -EINVAL, "function %u has no proper name", i);
+		if (functions[i].address < base || functions[i].address >= base + code_bytes)
+			return elisa_refuse(why, -EINVAL, "function %s lies outside of the code", functions[i].name);
+		for (u32 other = 0; other < i; other++)
+			if (!strcmp(functions[i].name, functions[other].name))
+				return elisa_refuse(why, -EEXIST, "function %s is there twice", functions[i].name);
+	}
+	return 0;
+}
+
+/* Copies a part of the blob into pages of the module's own, which nobody can write under any mapping. */
+static int map_copy(struct elisa_object *object, const void *from, u64 bytes, u64 offset, u64 prot)
+{
+	struct elisa_code *code = &object->code;
+
+	for (u64 done = 0; done < bytes; done += ELISA_PAGE) {
+		u64 at = offset - ELISA_CODE_OFFSET + done;
+		struct elisa_ept *pt = code->pts + at / ELISA_2M;
+		void *page = elisa_page_alloc(&object->pages);
+		int error;
+
+		if (!page)
+			return -ENOMEM;
+		code->pages[code->page_count++] = page;
+		memcpy(page, from + done, ELISA_PAGE);
+		if (!pt->table) {
+			error = elisa_ept_create(pt, &object->pages.allocator, ELISA_EPT_PT);
+			if (error)
+				return error;
+		}
+		error = elisa_ept_map_range(pt, at % ELISA_2M, elisa_page_physical(page), ELISA_PAGE, prot,
+					    ELISA_EPT_PT);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static void *copy_of(const void *from, u64 bytes)
+{
+	void *copy = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
+
+	return copy ? memcpy(copy, from, bytes) : NULL;
+}
+
+static int copy_code(struct elisa_object *object, const struct elisa_ioc_code *from, const void *blob)
+{
+	struct elisa_code *code = &object->code;
+	u64 table = from->functions * sizeof(struct elisa_function_entry);
+	const void *text = blob + table, *rodata = text + from->code_bytes, *data = rodata + from->rodata_bytes;
+	int error;
+
+	code->functions = copy_of(blob, table);
+	code->pages = kvcalloc((from->code_bytes + from->rodata_bytes) / ELISA_PAGE, sizeof(*code->pages),
+			       GFP_KERNEL_ACCOUNT);
+	if (!code->functions || !code->pages)
+		return -ENOMEM;
+	code->function_count = from->functions;
+	if (from->data_bytes) {
+		code->data = copy_of(data, from->data_bytes);
+		if (!code->data)
+			return -ENOMEM;
+		code->data_bytes = from->data_bytes;
+	}
+	error = map_copy(object, text, from->code_bytes, ELISA_CODE_OFFSET, ELISA_EPT_EXEC);
+	if (!error)
+		error = map_copy(object, rodata, from->rodata_bytes, ELISA_RODATA_OFFSET, ELISA_EPT_READ);
+	return error;
+}
+
+int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, const void *blob, u64 bytes,
+			  struct elisa_why *why)
+{
+	int error = check_unpublished(object, why);
+
+	if (error)
+		return error;
+	if (object->code.functions)
+		return elisa_refuse(why, -EBUSY, "the object has its code already");
+	if (!bytes || bytes != elisa_code_blob_bytes(code))
+		return elisa_refuse(why, -EINVAL, "the code's parts do not add up");
+	error = check_functions(blob, code->functions, code->code_bytes, why);
+	if (error)
+		return error;
+	error = copy_code(object, code, blob);
+	if (error) {
+		code_destroy(object);
+		return elisa_refuse(why, error, "no memory for the code");
+	}
+	return 0;
+}
+
+struct elisa_object *elisa_object_find(const char *name)
+{
+	struct elisa_object *object;
+
+	list_for_each_entry(object, &elisa_objects,
+			    node) if (object->name[0] && !strcmp(object->name, name)) return object;
+	return NULL;
+}
+
+int elisa_object_publish(struct elisa_object *object, const char *name, struct elisa_why *why)
+{
+	int error = check_unpublished(object, why);
+
+	if (error)
+		return error;
+	if (!object->code.functions)
+		return elisa_refuse(why, -ENOEXEC, "the object has no code");
+	if (!name[0])
+		return elisa_refuse(why, -EINVAL, "an empty name");
+	if (strnlen(name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
+		return elisa_refuse(why, -ENAMETOOLONG, "the name has more than %d bytes", ELISA_NAME_MAX - 1);
+	for (const char *c = name; *c; c++)
+		if (*c <= ' ' || *c > '~')
+			return elisa_refuse(why, -EINVAL, "the name has bytes other than printable ASCII");
+	if (elisa_object_find(name))
+		return elisa_refuse(why, -EEXIST, "there is an object %s already", name);
+	strscpy(object->name, name, sizeof(object->name));
+	return 0;
+}
+
+static bool grant_is(const struct grant *grant, u32 kind, u32 id, const struct pid *vmm)
+{
+	return grant->kind == kind && (kind == ELISA_GRANT_PID ? grant->vmm == vmm : grant->id == id);
+}
+
+int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant *asked, struct elisa_why *why)
+{
+	struct pid *vmm = NULL;
+	struct grant *grant;
+
+	if (asked->kind > ELISA_GRANT_UID)
+		return elisa_refuse(why, -EINVAL, "unknown kind %u of grant", asked->kind);
+	if (asked->rights && asked->rights != ELISA_RIGHT_READ && asked->rights != ELISA_RIGHT_WRITE)
+		return elisa_refuse(why, -EINVAL, "unknown rights %#x", asked->rights);
+	if (object->vm && asked->kind > ELISA_GRANT_VM)
+		return elisa_refuse(why, -EPERM, "a manager VM knows other VMs by their numbers only");
+	if (asked->kind == ELISA_GRANT_PID) {
+		vmm = find_get_pid(asked->id);
+		if (!vmm)
+			return elisa_refuse(why, -ESRCH, "there is no process %u", asked->id);
+	}
+	list_for_each_entry(grant, &object->grants, list)
+	{
+		if (grant_is(grant, asked->kind, asked->id, vmm)) {
+			grant_destroy(grant);
+			break;
+		}
+	}
+	if (!asked->rights) {
+		put_pid(vmm);
+		return 0;
+	}
+	grant = kzalloc(sizeof(*grant), GFP_KERNEL_ACCOUNT);
+	if (!grant) {
+		put_pid(vmm);
+		return elisa_refuse(why, -ENOMEM, "out of memory");
+	}
+	*grant = (struct grant){
+		.kind = asked->kind, .id = asked->kind ? asked->id : 0, .rights = asked->rights, .vmm = vmm
+	};
+	list_add_tail(&grant->list, &object->grants);
+	return 0;
+}
+
+u32 elisa_object_rights(const struct elisa_object *object, const struct elisa_vm *vm)
+{
+	const u32 ids[] = { 0, vm->id, vm->pid, vm->uid };
+	struct grant *grant;
+	u32 rights = 0;
+
+	list_for_each_entry(grant, &object->grants, list) if (grant_is(grant, grant->kind, ids[grant->kind], vm->vmm))
+		rights |= grant->rights;
+	return rights;
+}
+
+void elisa_object_withdraw(struct elisa_object *object, int error)
+{
+	struct elisa_attachment *attachment, *next;
+
+	object->dead = error;
+	object->name[0] = 0;
+	/* Each puts the object; the caller has a reference. */
+	list_for_each_entry_safe(attachment, next, &object->attachments, in_object)
+		elisa_attachment_kill(attachment, error);
+}
+
+void elisa_object_close(struct elisa_object *object)
+{
+	struct elisa_attachment *attachment, *next;
+
+	object->managed = false;
+	if (!(object->flags & ELISA_CREATE_OUTLIVE)) {
+		elisa_object_withdraw(object, -ESHUTDOWN);
+	} else {
+		object->name[0] = 0;
+		/* Nobody answers those who wait any more. */
+		list_for_each_entry_safe(attachment, next, &object->attachments,
+					 in_object) if (attachment->state == -EINPROGRESS)
+			elisa_attachment_kill(attachment, -ESHUTDOWN);
+	}
+	elisa_object_put(object);
+}
+
+void elisa_object_event(struct elisa_object *object, const struct elisa_event *event)
+{
+	unsigned long flags;
+
+	if (!object->managed)
+		return;
+	raw_spin_lock_irqsave(&object->events_lock, flags);
+	if (object->event_count == ELISA_EVENTS) {
+		object->events_lost++;
+	} else {
+		struct elisa_event *to = object->events + (object->first_event + object->event_count++) % ELISA_EVENTS;
+
+		*to = *event;
+		to->lost = object->events_lost;
+		object->events_lost = 0;
+	}
+	raw_spin_unlock_irqrestore(&object->events_lock, flags);
+	wake_up(&object->events_wait);
+}
+
+int elisa_object_next_event(struct elisa_object *object, struct elisa_event *event)
+{
+	unsigned long flags;
+	int error = -EAGAIN;
+
+	raw_spin_lock_irqsave(&object->events_lock, flags);
+	if (object->event_count) {
+		*event = object->events[object->first_event];
+		object->first_event = (object->first_event + 1) % ELISA_EVENTS;
+		object->event_count--;
+		error = 0;
+	}
+	raw_spin_unlock_irqrestore(&object->events_lock, flags);
+	return error;
+}

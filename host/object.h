@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Objects: memory, trusted code and functions under a name, made by a manager on the host or in a VM. */
+#ifndef HOST_OBJECT_H
+#define HOST_OBJECT_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+
+#include "memory.h"
+#include "pages.h"
+
+struct elisa_vm;
+
+/* Protects all objects, attachments and VMs against each other's changes; taken in process context only, first of all.
+ */
+extern struct mutex elisa_lock;
+
+#define ELISA_CODE_PTS (ELISA_CODE_MAX / ELISA_2M)
+#define ELISA_EVENTS 64
+
+struct elisa_code {
+	struct elisa_ept pts[3 * ELISA_CODE_PTS]; /* PTs of code and constants, linked by all attachments; by 2 MiB from
+						     ELISA_CODE_OFFSET on */
+	void **pages;                             /* of code and constants */
+	u64 page_count;
+	void *data; /* what an attachment's data begins as */
+	u64 data_bytes;
+	struct elisa_function_entry *functions;
+	u32 function_count;
+};
+
+struct elisa_object {
+	struct kref ref;
+	struct list_head node; /* in elisa_objects */
+	u32 id, flags;
+	struct elisa_vm *vm; /* the manager's; NULL: a process of the host */
+	u32 pid, uid;
+	char name[ELISA_NAME_MAX]; /* empty until it is published, and again when it is withdrawn */
+	int dead;                  /* what calls return now, else 0 */
+	bool managed;              /* somebody reads its events */
+	struct elisa_pages pages;
+	struct elisa_memory *memory;
+	struct elisa_ept memory_ept; /* of level 3, shared by all attachments */
+	struct elisa_code code;
+	struct list_head grants, attachments;
+
+	raw_spinlock_t events_lock; /* the four below; taken with interrupts off, in VM entries too */
+	struct elisa_event events[ELISA_EVENTS];
+	unsigned int first_event, event_count;
+	u64 events_lost;
+	wait_queue_head_t events_wait;
+};
+
+extern struct list_head elisa_objects;
+
+/* All with elisa_lock held, but for elisa_object_event() and elisa_object_next_event(). */
+
+/* VM is the manager's, or NULL. The object belongs to the caller until elisa_object_close(). */
+int elisa_object_create(struct elisa_object **object, struct elisa_vm *vm, u32 flags, struct elisa_why *why);
+/* Takes MEMORY over when it succeeds. */
+int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *memory, struct elisa_why *why);
+/* BLOB is a kernel's copy of BYTES that the manager gave: as struct elisa_ioc_code says. */
+int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, const void *blob, u64 bytes,
+			  struct elisa_why *why);
+int elisa_object_publish(struct elisa_object *object, const char *name, struct elisa_why *why);
+int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant *grant, struct elisa_why *why);
+/* The rights that VM has: 0, ELISA_RIGHT_READ or ELISA_RIGHT_WRITE. */
+u32 elisa_object_rights(const struct elisa_object *object, const struct elisa_vm *vm);
+/* The name is free, and calls return ERROR. */
+void elisa_object_withdraw(struct elisa_object *object, int error);
+/* The manager is gone: withdraws the object, or leaves those attached be, as it chose. */
+void elisa_object_close(struct elisa_object *object);
+struct elisa_object *elisa_object_find(const char *name);
+/* Bytes of the blob that CODE describes; 0 if it does not add up. */
+u64 elisa_code_blob_bytes(const struct elisa_ioc_code *code);
+
+void elisa_object_get(struct elisa_object *object);
+void elisa_object_put(struct elisa_object *object);
+
+/* From any context with interrupts off or on. */
+void elisa_object_event(struct elisa_object *object, const struct elisa_event *event);
+/* -EAGAIN: there is none. */
+int elisa_object_next_event(struct elisa_object *object, struct elisa_event *event);
+
+/* BYTES rounded up to a whole number of pages. */
+static inline u64 elisa_whole_pages(u64 bytes)
+{
+	return (bytes + ELISA_PAGE - 1) & ~(ELISA_PAGE - 1);
+}
+
+#endif

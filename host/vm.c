@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "vm.h"
+
+#include <linux/cred.h>
+#include <linux/hashtable.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "attachment.h"
+#include "inside.h"
+#include "kvm.h"
+
+static DEFINE_HASHTABLE(by_kvm, 6); /* changed with elisa_lock held, read under RCU */
+LIST_HEAD(elisa_vms);
+static u32 last_id;
+
+struct elisa_vm *elisa_vm_find(const struct kvm *kvm)
+{
+	struct elisa_vm *vm, *found = NULL;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(by_kvm, vm, node, (unsigned long)kvm) if (vm->kvm == kvm) found = vm;
+	rcu_read_unlock();
+	return found;
+}
+
+static void release(struct kref *ref)
+{
+	struct elisa_vm *vm = container_of(ref, struct elisa_vm, ref);
+
+	for (unsigned int i = 0; i < KVM_MAX_VCPUS; i++)
+		elisa_cpu_destroy(vm->cpus[i]);
+	xa_destroy(&vm->objects);
+	xa_destroy(&vm->memories);
+	kvfree(vm->cpus);
+	put_pid(vm->vmm);
+	kfree_rcu(vm, rcu);
+}
+
+void elisa_vm_put(struct elisa_vm *vm)
+{
+	kref_put(&vm->ref, release);
+}
+
+static struct elisa_vm *create(struct kvm *kvm)
+{
+	struct elisa_vm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+
+	if (!vm)
+		return NULL;
+	vm->cpus = kvcalloc(KVM_MAX_VCPUS, sizeof(*vm->cpus), GFP_KERNEL_ACCOUNT);
+	if (!vm->cpus) {
+		kfree(vm);
+		return NULL;
+	}
+	kref_init(&vm->ref);
+	vm->kvm = kvm;
+	vm->id = ++last_id;
+	vm->vmm = get_pid(task_tgid(current));
+	vm->pid = pid_nr(vm->vmm);
+	vm->uid = from_kuid(&init_user_ns, current_uid());
+	INIT_LIST_HEAD(&vm->attachments);
+	xa_init_flags(&vm->objects, XA_FLAGS_ALLOC1);
+	xa_init_flags(&vm->memories, XA_FLAGS_ALLOC1);
+	vm->generation = elisa_vm_memory_generation(kvm);
+	return vm;
+}
+
+int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa_vm **vm, struct elisa_why *why)
+{
+	*vm = elisa_vm_find(vcpu->kvm);
+	if (!*vm) {
+		*vm = create(vcpu->kvm);
+		if (!*vm)
+			return elisa_refuse(why, -ENOMEM, "out of memory");
+		list_add_tail(&(*vm)->list, &elisa_vms);
+		hash_add_rcu(by_kvm, &(*vm)->node, (unsigned long)vcpu->kvm);
+	}
+	/* Loaded with CPL 3 whatever the guest says. */
+	(*vm)->user_cs = (user_cs & 0xffff) | 3;
+	(*vm)->user_ss = (user_ss & 0xffff) | 3;
+	return 0;
+}
+
+void elisa_vm_release_all(struct elisa_vm *vm)
+{
+	struct elisa_attachment *attachment, *next;
+	struct elisa_object *object;
+	struct elisa_memory *memory;
+	unsigned long index;
+
+	list_for_each_entry_safe(attachment, next, &vm->attachments, in_vm) elisa_detach(attachment);
+	xa_for_each(&vm->objects, index, object)
+	{
+		xa_erase(&vm->objects, index);
+		elisa_object_close(object);
+	}
+	xa_for_each(&vm->memories, index, memory)
+	{
+		xa_erase(&vm->memories, index);
+		elisa_memory_destroy(memory);
+	}
+}
+
+/* KVM destroys a VM when the last descriptor of it is closed, those of its vCPUs among them: none will be entered
+ * again. */
+void elisa_on_vm_destroy(struct kvm *kvm)
+{
+	struct elisa_vm *vm;
+
+	mutex_lock(&elisa_lock);
+	vm = elisa_vm_find(kvm);
+	if (vm) {
+		hash_del_rcu(&vm->node);
+		list_del(&vm->list);
+		vm->gone = true;
+		elisa_vm_release_all(vm);
+		elisa_vm_put(vm);
+	}
+	mutex_unlock(&elisa_lock);
+}
+
+void elisa_vm_forget_all(void)
+{
+	struct elisa_vm *vm, *next;
+
+	mutex_lock(&elisa_lock);
+	list_for_each_entry_safe(vm, next, &elisa_vms, list)
+	{
+		hash_del_rcu(&vm->node);
+		list_del(&vm->list);
+		elisa_vm_release_all(vm);
+		elisa_vm_put(vm);
+	}
+	mutex_unlock(&elisa_lock);
+	/* The hooks are gone already; what they have read is not. */
+	rcu_barrier();
+}

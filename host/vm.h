@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* VMs whose guest driver has said hello, and their vCPUs that have called. */
+#ifndef HOST_VM_H
+#define HOST_VM_H
+
+#include <linux/kref.h>
+#include <linux/kvm_host.h>
+#include <linux/xarray.h>
+
+#include "object.h"
+
+struct elisa_attachment;
+struct elisa_cpu;
+
+#define ELISA_SUB_SLOTS 256
+
+struct elisa_vm {
+	struct hlist_node node; /* found by its kvm, under RCU */
+	struct list_head list;  /* in elisa_vms, by id */
+	struct rcu_head rcu;
+	struct kref ref; /* KVM's VM, and each object and attachment of it */
+	struct kvm *kvm;
+	u32 id, pid, uid;
+	struct pid *vmm;
+	bool gone; /* KVM has destroyed it */
+	u32 user_cs, user_ss;
+	u64 generation; /* of its memory slots when they were last seen not to meet R */
+	bool collides;  /* a memory slot meets R: nothing is called until that is over */
+
+	struct list_head attachments;
+	struct elisa_attachment
+		*slots[ELISA_SUB_SLOTS];             /* by sub slot; read under elisa_call_srcu without elisa_lock */
+	DECLARE_BITMAP(slots_used, ELISA_SUB_SLOTS); /* also of those that wait for their manager */
+	unsigned int callable;                       /* attachments that are entered by VMFUNC */
+	struct elisa_cpu **cpus; /* by vcpu_idx; filled in the vCPU's own thread, gone with the VM */
+	unsigned int cpu_count;
+	struct xarray objects;  /* it manages, by number */
+	struct xarray memories; /* named by its driver, not yet handed on */
+};
+
+extern struct list_head elisa_vms;
+
+/* Under RCU, or in a thread of one of its vCPUs: they end before the VM does. */
+struct elisa_vm *elisa_vm_find(const struct kvm *kvm);
+/* The VM of the calling vCPU's thread, made at its first hello. With elisa_lock held. */
+int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa_vm **vm, struct elisa_why *why);
+/* Releases all that it holds and manages; it may say hello again. With elisa_lock held. */
+void elisa_vm_release_all(struct elisa_vm *vm);
+void elisa_vm_put(struct elisa_vm *vm);
+/* All that is left when the module goes: nothing is attached. */
+void elisa_vm_forget_all(void);
+
+#endif

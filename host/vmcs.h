@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The current VMCS, read and written raw: in a vCPU's thread, between kvm_entry and kvm_exit or with KVM's VMCS loaded.
+ */
+#ifndef HOST_VMCS_H
+#define HOST_VMCS_H
+
+#include <asm/asm.h>
+#include <asm/vmx.h>
+#include <linux/types.h>
+
+#define ELISA_VM_FUNCTION_EPTP_SWITCHING 1ull
+
+static inline u64 elisa_vmread(unsigned long field)
+{
+	unsigned long value;
+
+	asm volatile("vmread %1, %0" : "=r"(value) : "r"(field) : "cc");
+	return value;
+}
+
+static inline void elisa_vmwrite(unsigned long field, u64 value)
+{
+	asm volatile("vmwrite %0, %1" : : "r"((unsigned long)value), "r"(field) : "cc");
+}
+
+/* SDM, "INVVPID", type 1: all linear and combined mappings of one VPID on this CPU, for every EPTP. */
+static inline void elisa_invvpid(u16 vpid)
+{
+	struct {
+		u64 vpid, linear;
+	} operand = { vpid, 0 };
+
+	asm volatile("invvpid %0, %1" : : "m"(operand), "r"(1ul) : "cc", "memory");
+}
+
+/* SDM, "INVEPT", type 2: all guest-physical and combined mappings on this CPU, for every EPTP. #UD outside VMX
+ * operation. */
+static inline void elisa_invept_all(void)
+{
+	struct {
+		u64 eptp, reserved;
+	} operand = { 0, 0 };
+
+	asm volatile("invept %0, %1" : : "m"(operand), "r"(2ul) : "cc", "memory");
+}
+
+#endif

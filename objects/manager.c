@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+/* Manages one object: `elisa-manager --code FILE --name NAME` until SIGTERM. Its events are lines of standard output.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <elisa.h>
+
+#define GRANTS_MAX 16
+
+struct grant {
+	enum elisa_whom whom;
+	uint32_t id;
+	enum elisa_rights rights;
+};
+
+static struct options {
+	const char *code, *name;
+	size_t memory_bytes, huge, extra_bytes;
+	uint64_t value;
+	unsigned int flags;
+	int answer; /* 0, or what to refuse with */
+	struct grant grant[GRANTS_MAX];
+	unsigned int grants;
+} options = { .memory_bytes = 4096 };
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	stop = 1;
+}
+
+static uint64_t parse_number(struct argp_state *state, const char *text, uint64_t most)
+{
+	uint64_t number;
+	char *end;
+
+	errno = 0;
+	number = strtoull(text, &end, 0);
+	if (errno || end == text || *text == '-' || number > most)
+		argp_error(state, "not a number up to %lu: %s", most, text);
+	if (*end && (strchr("KMG", *end) == NULL || end[1]))
+		argp_error(state, "not a number: %s", text);
+	if (*end) {
+		unsigned int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
+
+		if (number > most >> shift)
+			argp_error(state, "too large: %s", text);
+		number <<= shift;
+	}
+	return number;
+}
+
+/* all | vm:N | pid:N | uid:N, then perhaps :ro */
+static void parse_grant(struct argp_state *state, const char *text)
+{
+	struct grant *grant = &options.grant[options.grants];
+	char kind[8], rights[8] = "";
+	uint32_t id = 0;
+	int words;
+
+	if (options.grants == GRANTS_MAX)
+		argp_error(state, "more than %d grants", GRANTS_MAX);
+	if (!strcmp(text, "all") || !strcmp(text, "all:ro")) {
+		*grant = (struct grant){ ELISA_ALL, 0, text[3] ? ELISA_READ : ELISA_WRITE };
+		options.grants++;
+		return;
+	}
+	words = sscanf(text, "%7[a-z]:%" SCNu32 ":%7s", kind, &id, rights);
+	if (words < 2 || (words == 3 && strcmp(rights, "ro")))
+		argp_error(state, "not a grant (all, vm:N, pid:N, uid:N, each perhaps with :ro): %s", text);
+	grant->id = id;
+	grant->rights = words == 3 ? ELISA_READ : ELISA_WRITE;
+	if (!strcmp(kind, "vm"))
+		grant->whom = ELISA_VM;
+	else if (!strcmp(kind, "pid"))
+		grant->whom = ELISA_PID;
+	else if (!strcmp(kind, "uid"))
+		grant->whom = ELISA_UID;
+	else
+		argp_error(state, "grants are to all, a vm, pid or uid, not to a %s", kind);
+	options.grants++;
+}
+
+static void parse_ask(struct argp_state *state, const char *text)
+{
+	options.flags |= ELISA_OBJECT_ASK;
+	if (!strcmp(text, "accept"))
+		options.answer = 0;
+	else if (!strcmp(text, "refuse"))
+		options.answer = -EACCES;
+	else if (!strncmp(text, "refuse=", 7))
+		options.answer = -(int)parse_number(state, text + 7, 4095);
+	else
+		argp_error(state, "--ask accept, refuse or refuse=ERRNO");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+	switch (key) {
+	case 'c':
+		options.code = text;
+		return 0;
+	case 'n':
+		options.name = text;
+		return 0;
+	case 'm':
+		options.memory_bytes = parse_number(state, text, SIZE_MAX);
+		return 0;
+	case 'h':
+		options.huge = parse_number(state, text, SIZE_MAX);
+		return 0;
+	case 'g':
+		parse_grant(state, text);
+		return 0;
+	case 'a':
+		parse_ask(state, text);
+		return 0;
+	case 'v':
+		options.value = parse_number(state, text, UINT64_MAX);
+		return 0;
+	case 'e':
+		options.extra_bytes = parse_number(state, text, SIZE_MAX / 2);
+		return 0;
+	case 'V':
+		options.flags |= ELISA_OBJECT_VETTED;
+		return 0;
+	case 'o':
+		options.flags |= ELISA_OBJECT_OUTLIVE;
+		return 0;
+	case ARGP_KEY_END:
+		if (!options.code || !options.name)
+			argp_error(state, "--code and --name are needed");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option option_list[] = {
+	{ "code", 'c', "FILE", 0, "trusted code, built with pkg-config elisa-sub", 0 },
+	{ "name", 'n', "NAME", 0, "publish the object as NAME", 0 },
+	{ "memory", 'm', "BYTES", 0, "the object's memory; K, M and G are understood (4K)", 0 },
+	{ "huge", 'h', "SIZE", 0, "of pages of 2M or 1G", 0 },
+	{ "grant", 'g', "WHOM", 0, "who may attach: all, vm:N, pid:N or uid:N, each perhaps with :ro (all)", 0 },
+	{ "vetted", 'V', 0, 0, "the code is part of the host's trusted base", 0 },
+	{ "ask", 'a', "ANSWER", 0, "decide at each attach: accept, refuse or refuse=ERRNO", 0 },
+	{ "value", 'v', "N", 0, "what the code finds in info->value; with --ask", 0 },
+	{ "extra", 'e', "BYTES", 0, "memory of its own for each attachment; with --ask", 0 },
+	{ "outlive", 'o', 0, 0, "clients go on when this program dies", 0 },
+	{ 0 },
+};
+
+static int say(void)
+{
+	fprintf(stderr, "elisa-manager: %s\n", elisa_reason());
+	return 1;
+}
+
+static int offer(struct elisa_object *object)
+{
+	void *address;
+	int error;
+
+	error = elisa_object_load(object, options.code);
+	if (!error && options.memory_bytes)
+		error = elisa_object_memory(object, options.memory_bytes, options.huge, &address);
+	if (!error && !options.grants)
+		error = elisa_object_grant(object, ELISA_ALL, 0, ELISA_WRITE);
+	for (unsigned int i = 0; i < options.grants && !error; i++)
+		error = elisa_object_grant(object, options.grant[i].whom, options.grant[i].id, options.grant[i].rights);
+	return error ? error : elisa_object_publish(object, options.name);
+}
+
+/* Memory that an attachment has of its own stays mapped here as long as it lives. */
+struct extra {
+	struct extra *next;
+	uint32_t attachment;
+	void *address;
+};
+static struct extra *extras;
+
+static void *make_extra(uint32_t attachment)
+{
+	struct extra *extra = malloc(sizeof(*extra));
+	void *at = mmap(NULL, options.extra_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (!extra || at == MAP_FAILED) {
+		free(extra);
+		return NULL;
+	}
+	*extra = (struct extra){ .next = extras, .attachment = attachment, .address = at };
+	extras = extra;
+	return at;
+}
+
+static void free_extra(uint32_t attachment)
+{
+	for (struct extra **at = &extras; *at; at = &(*at)->next) {
+		struct extra *extra = *at;
+
+		if (extra->attachment != attachment)
+			continue;
+		munmap(extra->address, options.extra_bytes);
+		*at = extra->next;
+		free(extra);
+		return;
+	}
+}
+
+/* A client that goes before its answer is no error of ours: say so, and go on. */
+static void answer(struct elisa_object *object, const struct elisa_object_event *event)
+{
+	void *extra = NULL;
+	int error;
+
+	if (options.answer) {
+		error = elisa_object_refuse(object, event, options.answer);
+	} else if (options.extra_bytes && !(extra = make_extra(event->attachment))) {
+		error = elisa_object_refuse(object, event, -ENOMEM);
+	} else {
+		error = elisa_object_accept(object, event, options.value, extra, options.extra_bytes);
+		if (error)
+			free_extra(event->attachment);
+	}
+	if (error)
+		say();
+}
+
+static void print(const struct elisa_object_event *event)
+{
+	static const char *const words[] = { "?", "attach", "detach", "abort" };
+
+	printf("%s attachment=%u vm=%u", words[event->kind <= ELISA_ABORTED ? event->kind : 0], event->attachment,
+	       event->vm);
+	if (event->pid != UINT32_MAX)
+		printf(" pid=%u uid=%u", event->pid, event->uid);
+	if (event->kind == ELISA_ABORTED)
+		printf(" error=%d exit=%u address=%#lx", event->error, event->exit_reason, event->address);
+	if (event->lost)
+		printf(" lost=%lu", event->lost);
+	putchar('\n');
+}
+
+int main(int count, char **arguments)
+{
+	static const struct argp argp = { option_list, parse, NULL, "Publishes an object until SIGTERM.",
+					  NULL,        NULL,  NULL };
+	struct sigaction action = { .sa_handler = on_signal };
+	struct elisa_object_event event;
+	struct elisa_object *object;
+	int error;
+
+	argp_parse(&argp, count, arguments, 0, NULL, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	error = elisa_object_create(&object, options.flags);
+	if (error)
+		return say();
+	error = offer(object);
+	if (error) {
+		elisa_object_destroy(object);
+		return say();
+	}
+	puts("ready");
+	/* The limit is for a signal that comes between the look at `stop` and the wait. */
+	while (!stop) {
+		error = elisa_object_next_event(object, &event, 500);
+		if (error == -EAGAIN || error == -EINTR)
+			continue;
+		if (error)
+			break;
+		print(&event);
+		if (event.kind == ELISA_ATTACHED && (options.flags & ELISA_OBJECT_ASK))
+			answer(object, &event);
+		else if (event.kind == ELISA_DETACHED)
+			free_extra(event.attachment);
+	}
+	if (!error || error == -EAGAIN || error == -EINTR)
+		error = elisa_object_withdraw(object);
+	elisa_object_destroy(object);
+	return error ? say() : 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Host interposition: functions that the host's kernel executes for a client, in a VM exit, in the vCPU's thread.
+ * Between elisa.ko and a module made of an object's own source; elisa/module.h makes one.
+ */
+#ifndef ELISA_INTERPOSE_H
+#define ELISA_INTERPOSE_H
+
+#include <linux/types.h>
+
+#include <elisa/layout.h>
+
+struct module;
+
+struct elisa_interpose_function {
+	const char *name;
+	/* May take fewer arguments. The addresses in info are the kernel's. */
+	long (*call)(const struct elisa_info *info, __u64 a0, __u64 a1, __u64 a2, __u64 a3, __u64 a4);
+};
+
+/* Functions for the object that is published under this name; the module's own, until they are unregistered. */
+struct elisa_interpose {
+	const char *name;
+	struct module *owner;
+	const struct elisa_interpose_function *functions;
+	unsigned int count;
+};
+
+/* 0, -EEXIST (the name is taken), -ENOMEM. */
+int elisa_interpose_register(const struct elisa_interpose *interpose);
+
+/* Returns when no call of its functions is under way. */
+void elisa_interpose_unregister(const struct elisa_interpose *interpose);
+
+#endif

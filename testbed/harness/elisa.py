@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""The modules and programs under test, as the tests of a machine share them.
+
+elisa.ko stays loaded from one test to the next; what a test made with it must be gone when the test is over.
+"""
+
+import json
+
+from . import image, modules, setup
+from .channel import MachineDied, TimedOut
+from .run import TREE
+from .say import Failure
+
+BUILD = TREE / "build"
+HOST_MODULE = TREE / "host"
+GUEST_MODULE = TREE / "guest"
+OBJECTS = TREE / "objects"
+MANAGER = BUILD / "objects" / "elisa-manager"
+CONTROL = BUILD / "tools" / "elisactl" / "elisactl"
+PROGRAMS = BUILD / "tests" / "vm" / "programs"
+DEVICE = "/dev/elisa"
+
+RELEASED = ("objects", "attachments", "pinned_pages")  # of `elisactl stat`: zero when nobody uses the module
+RELEASE_LIMIT_S = 2  # what a dead process held may go a little later
+POLL_S = 0.02
+
+
+def code_of(name):
+    """The ELF file of an object's trusted code."""
+    return BUILD / "objects" / name / f"{name}.elf"
+
+
+def place(agent, file):
+    """The path on a host or guest of a file of the build machine, which is copied in when first asked for."""
+    if file not in agent.placed:
+        if not file.exists():
+            setup.user_space()
+        if not file.exists():
+            raise Failure(f"{file.relative_to(TREE)} is not built")
+        path = f"{agent.store}/{file.name}"
+        mode = 0o644 if file.suffix in (".ko", ".elf") else 0o755
+        agent.run(f"mkdir -p {agent.store}").check()
+        agent.write(path, file.read_bytes() if file.suffix == ".elf" else image.stripped(file), mode)
+        agent.placed[file] = path
+    return agent.placed[file]
+
+
+def insert(agent, source, kernel, parameters=""):
+    """Loads the module made from the folder SOURCE; a Failure with the kernel's reason if it refuses."""
+    path = place(agent, modules.build(kernel, source))
+    result = agent.run(f"insmod {path} {parameters}")
+    if result.status:
+        lines = [line for line in agent.call("dmesg").splitlines() if "elisa: " in line]
+        raise Failure(f"{agent.name}: {lines[-1] if lines else result.err.strip()}")
+
+
+def stats(agent):
+    """What the module holds at this moment."""
+    return json.loads(agent.call(f"{place(agent, CONTROL)} stat --json"))
+
+
+def listed(agent, what):
+    """What `elisactl WHAT list` knows of "vm", "object" or "attach", as a list."""
+    return json.loads(agent.call(f"{place(agent, CONTROL)} {what} list --json"))
+
+
+class HostModule:
+    """elisa.ko on one host."""
+
+    def __init__(self, host):
+        self.host = host
+        self.parameters = None  # with which it is loaded
+        self.objects = []  # objects as modules, for host interposition
+        self.idle_pages = None  # of its own, that it keeps when no VM uses it
+
+    @property
+    def loaded(self):
+        return self.parameters is not None
+
+    def load(self, **parameters):
+        """Loads it, unless it is loaded with the same parameters."""
+        if self.parameters == parameters:
+            return self
+        self.unload()
+        insert(self.host, HOST_MODULE, self.host.kernel, " ".join(f"{name}={value}" for name, value in parameters.items()))
+        self.parameters = parameters
+        return self
+
+    def load_object(self, name):
+        """Loads an object as a module: ELISA_BY_VMCALL then has somebody to call."""
+        self.load(**self.parameters or {})
+        if name not in self.objects:
+            insert(self.host, OBJECTS / name, self.host.kernel)
+            self.objects.append(name)
+
+    def unload(self):
+        """Does nothing if it is not loaded; a Failure if somebody still uses it."""
+        while self.objects:
+            self.host.call(f"rmmod {modules.name_of(OBJECTS / self.objects[-1])}")
+            self.objects.pop()
+        if self.loaded:
+            self.host.call(f"rmmod {modules.name_of(HOST_MODULE)}")
+            self.parameters = self.idle_pages = None
+
+    def stats(self):
+        return stats(self.host)
+
+    def held(self):
+        """What is still held though no test runs: a text, or "" when nothing is."""
+        now = self.stats()
+        kept = [f"{now[name]} {name.replace('_', ' ')}" for name in RELEASED if now[name]]
+        if not now["vms"]:
+            pages = now["allocated_pages"]
+            if self.idle_pages is not None and pages > self.idle_pages:
+                kept.append(f"{pages - self.idle_pages} allocated pages more than before")
+            elif not kept:
+                self.idle_pages = pages
+        return ", ".join(kept)
+
+    def check_released(self):
+        """Why the test that has just ended must fail, or "". The next test gets a module that holds nothing."""
+        if not self.loaded:
+            return ""
+        kept = self.held()
+        for _ in range(int(RELEASE_LIMIT_S / POLL_S)):
+            if not kept:
+                return ""
+            self.host.call(f"usleep {int(POLL_S * 1e6)}")
+            kept = self.held()
+        try:
+            self.unload()
+        except MachineDied:
+            raise
+        except Failure as failure:  # then only a new machine helps
+            raise MachineDied(f"elisa.ko leaks: {kept}; {failure}") from failure
+        return f"elisa.ko leaks: {kept}"
+
+
+class Manager:
+    """A process that offers one object, on a host or in a guest."""
+
+    def __init__(self, agent, job, name):
+        self.agent, self.job, self.name = agent, job, name
+
+    def wait_ready(self, limit_s=10):
+        """Waits until its object is published; a Failure with its own words if it ends instead."""
+        for _ in range(int(limit_s / POLL_S)):
+            try:
+                self.job.expect("^ready", POLL_S)
+                return self
+            except TimedOut:
+                if self.ended():
+                    self.job.result.check()
+                    raise Failure(f"{self.agent.name}: `{self.job.command}` ended before it was ready") from None
+        raise TimedOut(f"{self.agent.name}: `{self.job.command}` is not ready after {limit_s:g} emulated seconds")
+
+    def ended(self):
+        try:
+            return self.job.wait(0.001)
+        except TimedOut:
+            return None
+
+    def events(self):
+        """The lines that it has printed so far about who attached, detached or was aborted."""
+        output = self.job.result.out if self.job.result else self.agent.read(self.job.out_path).decode()
+        return [line for line in output.splitlines() if line != "ready"]
+
+    def expect(self, pattern, limit_s=10):
+        """Waits for an event that matches an extended regular expression, and returns its line."""
+        return self.job.expect(pattern, limit_s)
+
+    def stop(self):
+        """Asks it to end, which withdraws its object; returns how it ended."""
+        return self.kill(15)
+
+    def kill(self, signal=9):
+        self.job.kill(signal)
+        return self.job.wait(10)
+
+
+def start_manager(agent, code="nop", name=None, options=()):
+    """Starts a manager of the object CODE (a name in objects/, or the path here of an ELF file), and does not wait."""
+    name = name or str(code)
+    file = code_of(code) if isinstance(code, str) else code
+    words = [place(agent, MANAGER), "--code", place(agent, file), "--name", name, *options]
+    return Manager(agent, agent.start("exec " + " ".join(map(str, words))), name)
+
+
+def option_words(options):
+    """Keyword arguments as a program's options: vetted=True is --vetted, grant=("all", "vm:3") two --grant."""
+    words = []
+    for key, value in options.items():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if each is not False and each is not None:
+                words.append(f"--{key.replace('_', '-')}" + ("" if each is True else f"={each}"))
+    return words
