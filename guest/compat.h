@@ -13,15 +13,21 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_f
 }
 #endif
 
-/*
- * Pins of memory that is only read. Before 6.2 they may be of a page that the process's next write copies, so that the
- * two no longer see the same: there copying is got over with.
- */
+/* Pins memory that is only read. */
+static inline int elisa_pin_to_read(unsigned long address, int count, struct page **pages)
+{
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
-#define ELISA_PIN_READ (FOLL_LONGTERM | FOLL_WRITE | FOLL_FORCE)
-#else
-#define ELISA_PIN_READ FOLL_LONGTERM
+	/*
+	 * A private mapping may show a page that the process's next write replaces by a copy, so that pin and process
+	 * would no longer see the same: the copying is got over with. That fails for shared mappings, which need it
+	 * not.
+	 */
+	int got = pin_user_pages_fast(address, count, FOLL_LONGTERM | FOLL_WRITE | FOLL_FORCE, pages);
+
+	if (got != -EFAULT)
+		return got;
 #endif
-#define ELISA_PIN_WRITE (FOLL_LONGTERM | FOLL_WRITE)
+	return pin_user_pages_fast(address, count, FOLL_LONGTERM, pages);
+}
 
 #endif

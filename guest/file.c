@@ -193,7 +193,7 @@ static int copy_in(const struct entry *entry, union argument *argument, void __u
 	int error;
 
 	if (get_user(*size, (u32 __user *)user))
-		return elisa_refuse(why, -EFAULT, "no structure at %p", user);
+		return elisa_refuse(why, -EFAULT, "no structure at %#lx", (unsigned long)user);
 	if (*size < entry->least || *size > PAGE_SIZE)
 		return elisa_refuse(why, -EINVAL, "a structure of %u bytes; the driver's has %zu", *size, entry->size);
 	error = copy_struct_from_user(argument, entry->size, user, *size);
@@ -248,12 +248,13 @@ static int carry_out(struct elisa_file *file, const struct entry *entry, union a
 /* Keeps the reason for ELISA_IOC_REASON, and for the log. */
 static long explain(struct elisa_file *file, long error, const struct elisa_why *why)
 {
-	if (error >= 0 || !why->text[0])
+	if (error >= 0)
 		return error;
 	spin_lock(&file->reason_lock);
-	file->reason = *why;
+	file->reason = *why; /* empty: no older one is taken for this one's */
 	spin_unlock(&file->reason_lock);
-	pr_notice_ratelimited("%s: %s\n", current->comm, why->text);
+	if (why->text[0])
+		pr_notice_ratelimited("%s: %s\n", current->comm, why->text);
 	return error;
 }
 
@@ -352,5 +353,4 @@ const struct file_operations elisa_file_operations = {
 	.read = read,
 	.poll = poll,
 	.mmap = map,
-	.llseek = no_llseek,
 };

@@ -79,6 +79,11 @@ static int __init init(void)
 		pr_err("this is not a VM of KVM: there is no host to ask\n");
 		return -ENODEV;
 	}
+	/* There VMCALL is no hypercall, and no CPU of theirs has VMFUNC. */
+	if (boot_cpu_has(X86_FEATURE_VMMCALL)) {
+		pr_err("this CPU is not one of Intel's: it has no VMFUNC\n");
+		return -ENODEV;
+	}
 	error = elisa_request_init();
 	if (error)
 		return error;

@@ -97,13 +97,17 @@ static int append_pinned(struct elisa_memory *memory, struct page **pages, long 
 static int pin_all(struct elisa_memory *memory, unsigned long address, unsigned long count, struct page **pages,
 		   struct elisa_why *why)
 {
-	unsigned int flags = memory->writable ? ELISA_PIN_WRITE : ELISA_PIN_READ;
 	unsigned long done = 0;
 
 	while (done < count) {
 		unsigned long at = address + done * PAGE_SIZE;
-		int got = pin_user_pages_fast(at, min(count - done, BATCH), flags, pages), error;
+		int now = min(count - done, BATCH), got, error;
 
+		/* Long-term: out of what moves or is given back (CMA, ZONE_MOVABLE). */
+		if (memory->writable)
+			got = pin_user_pages_fast(at, now, FOLL_LONGTERM | FOLL_WRITE, pages);
+		else
+			got = elisa_pin_to_read(at, now, pages);
 		if (fatal_signal_pending(current)) {
 			if (got > 0)
 				unpin_user_pages(pages, got);

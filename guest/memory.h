@@ -16,7 +16,7 @@ struct elisa_memory {
 	struct list_head list; /* these two are for whoever holds it */
 	u32 number;
 	struct mm_struct *mm; /* charged, its structure held; NULL: a copy */
-	void *copy;
+	char *copy;
 	bool writable; /* to the host */
 	u64 bytes;
 	struct elisa_run *runs; /* in order; what lies together in physical memory is one */

@@ -261,7 +261,11 @@ static int fetch(struct elisa_object *object, struct elisa_why *why)
 	}
 	if (some)
 		wake_up_interruptible_poll(&object->wait, EPOLLIN | EPOLLRDNORM);
-	return error == -EAGAIN ? 0 : error;
+	if (error != -EAGAIN)
+		return error;
+	/* There are no more: not a failure that needs a reason. */
+	why->text[0] = 0;
+	return 0;
 }
 
 static void start_watch(struct elisa_object *object)
@@ -302,7 +306,7 @@ static ssize_t take(struct elisa_object *object, char __user *to, size_t bytes, 
 	error = fetch(object, why);
 	while (bytes - taken >= sizeof(event) && kfifo_peek(&object->events, &event)) {
 		if (copy_to_user(to + taken, &event, sizeof(event))) {
-			error = elisa_refuse(why, -EFAULT, "events cannot be written to %p", to);
+			error = elisa_refuse(why, -EFAULT, "events cannot be written to %#lx", (unsigned long)to);
 			break;
 		}
 		kfifo_skip(&object->events);

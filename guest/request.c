@@ -64,9 +64,11 @@ int elisa_request_make(struct elisa_request *request, struct elisa_why *why)
 				    "the host could not read the request (%ld)", result);
 	if (request->error > 0 || request->error < -MAX_ERRNO)
 		return elisa_refuse(why, -EIO, "the host answered %d, which is no error", request->error);
-	if (request->error)
-		elisa_refuse(why, 0, "%.*s", (int)sizeof(request->reason) - 1, request->reason);
-	return request->error;
+	if (!request->error)
+		return 0;
+	if (!request->reason[0])
+		return elisa_refuse(why, request->error, "the host refuses (%d)", request->error);
+	return elisa_refuse(why, request->error, "%.*s", (int)sizeof(request->reason) - 1, request->reason);
 }
 
 int elisa_request_simple(enum elisa_op op, u32 id, struct elisa_why *why)

@@ -3,18 +3,14 @@
 #ifndef GUEST_WHY_H
 #define GUEST_WHY_H
 
-#include <linux/kernel.h>
+#include <linux/compiler_attributes.h>
 #include <elisa/elisa.h>
 
 struct elisa_why {
 	char text[ELISA_REASON_MAX];
 };
 
-/* Its value is ERROR, so that a refusal is one return statement. */
-#define elisa_refuse(why, error, ...)                                    \
-	({                                                               \
-		snprintf((why)->text, sizeof((why)->text), __VA_ARGS__); \
-		(error);                                                 \
-	})
+/* Returns ERROR, so that a refusal is one return statement. */
+int __printf(3, 4) elisa_refuse(struct elisa_why *why, int error, const char *format, ...);
 
 #endif

@@ -31,6 +31,7 @@ enum {
 		1 << 0,            /* the code is part of the host's trusted base: host root only; calls are cheaper */
 	ELISA_OBJECT_ASK = 1 << 1, /* attaching waits for elisa_object_accept() or elisa_object_refuse() */
 	ELISA_OBJECT_OUTLIVE = 1 << 2, /* when the manager dies, clients go on; else their calls return -ESHUTDOWN */
+	ELISA_OBJECT_DIRECT = 1 << 3,  /* clients that may write may map the memory instead: no isolation at all */
 };
 
 enum elisa_whom {

@@ -12,7 +12,7 @@
 #include "internal.h"
 
 _Static_assert(ELISA_OBJECT_VETTED == ELISA_CREATE_VETTED && ELISA_OBJECT_ASK == ELISA_CREATE_ASK &&
-		       ELISA_OBJECT_OUTLIVE == ELISA_CREATE_OUTLIVE,
+		       ELISA_OBJECT_OUTLIVE == ELISA_CREATE_OUTLIVE && ELISA_OBJECT_DIRECT == ELISA_CREATE_DIRECT,
 	       "flags are handed on as they are");
 _Static_assert((int)ELISA_ALL == ELISA_GRANT_ALL && (int)ELISA_VM == ELISA_GRANT_VM &&
 		       (int)ELISA_PID == ELISA_GRANT_PID && (int)ELISA_UID == ELISA_GRANT_UID &&

@@ -136,6 +136,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case 'o':
 		options.flags |= ELISA_OBJECT_OUTLIVE;
 		return 0;
+	case 'd':
+		options.flags |= ELISA_OBJECT_DIRECT;
+		return 0;
 	case ARGP_KEY_END:
 		if (!options.code || !options.name)
 			argp_error(state, "--code and --name are needed");
@@ -150,11 +153,12 @@ static const struct argp_option option_list[] = {
 	{ "name", 'n', "NAME", 0, "publish the object as NAME", 0 },
 	{ "memory", 'm', "BYTES", 0, "the object's memory; K, M and G are understood (4K)", 0 },
 	{ "huge", 'h', "SIZE", 0, "of pages of 2M or 1G", 0 },
-	{ "grant", 'g', "WHOM", 0, "who may attach: all, vm:N, pid:N or uid:N, each perhaps with :ro (all)", 0 },
+	{ "grant", 'g', "WHOM", 0, "who may attach: all, vm:N, pid:N or uid:N, each perhaps with :ro (nobody)", 0 },
 	{ "vetted", 'V', 0, 0, "the code is part of the host's trusted base", 0 },
 	{ "ask", 'a', "ANSWER", 0, "decide at each attach: accept, refuse or refuse=ERRNO", 0 },
 	{ "value", 'v', "N", 0, "what the code finds in info->value; with --ask", 0 },
 	{ "extra", 'e', "BYTES", 0, "memory of its own for each attachment; with --ask", 0 },
+	{ "direct", 'd', 0, 0, "clients may map the memory instead of calling: no isolation", 0 },
 	{ "outlive", 'o', 0, 0, "clients go on when this program dies", 0 },
 	{ 0 },
 };
@@ -173,8 +177,6 @@ static int offer(struct elisa_object *object)
 	error = elisa_object_load(object, options.code);
 	if (!error && options.memory_bytes)
 		error = elisa_object_memory(object, options.memory_bytes, options.huge, &address);
-	if (!error && !options.grants)
-		error = elisa_object_grant(object, ELISA_ALL, 0, ELISA_WRITE);
 	for (unsigned int i = 0; i < options.grants && !error; i++)
 		error = elisa_object_grant(object, options.grant[i].whom, options.grant[i].id, options.grant[i].rights);
 	return error ? error : elisa_object_publish(object, options.name);

@@ -20,6 +20,8 @@ CONTROL = BUILD / "tools" / "elisactl" / "elisactl"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 DEVICE = "/dev/elisa"
 
+EMULATED = {"ignore_l1tf": 1}  # parameters for the emulated CPU, whose model has L1TF by name only
+
 RELEASED = ("objects", "attachments", "pinned_pages")  # of `elisactl stat`: zero when nobody uses the module
 RELEASE_LIMIT_S = 2  # what a dead process held may go a little later
 POLL_S = 0.02
@@ -78,7 +80,9 @@ class HostModule:
         return self.parameters is not None
 
     def load(self, **parameters):
-        """Loads it, unless it is loaded with the same parameters."""
+        """Loads it, unless it is loaded with the same parameters; a Failure if it refuses this host."""
+        if self.host.counts_exactly:
+            parameters = {**EMULATED, **parameters}
         if self.parameters == parameters:
             return self
         self.unload()
@@ -88,7 +92,8 @@ class HostModule:
 
     def load_object(self, name):
         """Loads an object as a module: ELISA_BY_VMCALL then has somebody to call."""
-        self.load(**self.parameters or {})
+        if not self.loaded:
+            self.load()
         if name not in self.objects:
             insert(self.host, OBJECTS / name, self.host.kernel)
             self.objects.append(name)

@@ -40,7 +40,7 @@ exec gcc "$@"
 def programs(kbuild):
     """The ELF programs of linux-kbuild."""
     def is_elf(path):
-        return path.is_file() and not path.is_symlink() and path.open("rb").read(4) == b"\x7fELF"
+        return path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF"
 
     return [path for path in sorted(kbuild.rglob("*")) if is_elf(path)]
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from unittest import mock
 TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "testbed"))
 
-from harness import apt, cache, cpio, elf, kernel, logs, testlist  # noqa: E402
+from harness import apt, bench_core, cache, check, cpio, elf, elisa, kernel, logs, modules, testlist, toolchain  # noqa: E402
+from harness.channel import MachineDied, TimedOut  # noqa: E402
 from harness.native import NativeHost  # noqa: E402
 from harness.say import Failure  # noqa: E402
 
@@ -201,6 +203,163 @@ class TestListTest(unittest.TestCase):
         self.assertEqual([entry.name for entry in testlist.choose(entries, ["unit", "a"])], ["u", "a"])
         with self.assertRaisesRegex(Failure, "no test is called nosuch"):
             testlist.choose(entries, ["nosuch"])
+
+
+class ToolchainTest(unittest.TestCase):
+    """Programs of a kernel's headers, run by a loader of their own; here it is this machine's."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.kbuild = Path(self.folder.name) / "kbuild"
+        (self.kbuild / "scripts" / "basic").mkdir(parents=True)
+        (self.kbuild / "loader").mkdir()
+        for library in cpio.shared_libraries(Path("/bin/echo")):
+            shutil.copy(library, self.kbuild / "loader")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def run_adapted(self, name, *beside):
+        program = self.kbuild / "scripts" / "basic" / name
+        for path in (program, *beside):
+            shutil.copy("/bin/echo", program.with_name(Path(path).name))
+        toolchain.run_with_own_loader(self.kbuild, program)
+        return subprocess.run([program, "a b", "c"], check=True, capture_output=True, text=True).stdout
+
+    def test_program_runs_with_its_arguments(self):
+        self.assertEqual(self.run_adapted("fixdep"), "a b c\n")
+        self.assertIn(self.kbuild / "scripts" / "basic" / "fixdep.elf", toolchain.programs(self.kbuild))
+
+    def test_program_of_the_target_is_chosen(self):
+        self.assertEqual(self.run_adapted("modpost", "modpost.real-lsb-64"), "a b c\n")
+        self.assertFalse((self.kbuild / "scripts" / "basic" / "modpost.elf").exists())
+
+    def test_own_programs_run_here(self):
+        self.assertTrue(toolchain.runs_here(Path("/bin/echo")))
+
+    def test_compiler_takes_what_it_does_not_know(self):
+        wrapper = Path(self.folder.name) / "gcc"
+        wrapper.write_text(toolchain.COMPILER, encoding="ascii")
+        result = subprocess.run(["sh", wrapper, "-fmin-function-alignment=64", "-DX=a b", "-xc", "-c", "-", "-o",
+                                 self.folder.name + "/x.o"], input="void f(void) {}", text=True, capture_output=True, check=False)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+
+class ModulesTest(unittest.TestCase):
+    def test_name_is_kbuilds(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(modules, "TREE", Path(folder).parent):
+            kbuild = Path(folder) / "Kbuild"
+            for text in ("obj-m := elisa.o\n", "ccflags-y := -O2\nobj-m += elisa.o\nelisa-y := a.o\n"):
+                kbuild.write_text(text, encoding="ascii")
+                self.assertEqual(modules.name_of(Path(folder)), "elisa")
+            kbuild.write_text("elisa-y := a.o\n", encoding="ascii")
+            with self.assertRaisesRegex(Failure, "says nothing like"):
+                modules.name_of(Path(folder))
+
+    def test_objects_need_the_host_module(self):
+        self.assertEqual(modules.default_needs(TREE / "objects" / "nop"), [TREE / "host"])
+        self.assertEqual(modules.default_needs(TREE / "tests" / "vm" / "vmx"), [])
+
+    def test_warnings(self):
+        loud = ["x.c:1:2: warning: unused", "vmx.o: warning: objtool: f+0x1: unreachable", 'WARNING: modpost: "f" undefined!']
+        quiet = ["Skipping BTF generation for x.ko due to unavailability of vmlinux", "  CC [M]  x.o"]
+        self.assertEqual(modules.warnings("\n".join(loud + quiet)), loud)
+
+    def test_headers_of_the_kernel_are_known(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(check, "TREE", Path(folder)):
+            for text, expected in (("#include <linux/types.h>", False), ("#include <linux/list.h>", True),
+                                   ("#ifdef __KERNEL__\n#include <linux/list.h>\n#else\n#include <errno.h>\n#endif", False),
+                                   ('#include "other.h"', True), ("", False)):
+                (Path(folder) / "a.h").write_text(text + "\n", encoding="ascii")
+                (Path(folder) / "other.h").write_text("#include <asm/vmx.h>\n", encoding="ascii")
+                self.assertEqual(check.is_kernel_header("a.h"), expected, text)
+
+
+class FakeJob:
+    """A job that prints nothing, and has ended if it is given a result."""
+
+    command = "elisa-manager"
+
+    def __init__(self, status=None):
+        self.result, self.status = None, status
+
+    def expect(self, pattern, limit_s):
+        raise TimedOut(pattern)
+
+    def wait(self, limit_s):
+        if self.status is None:
+            raise TimedOut("still runs")
+        self.result = mock.Mock(check=mock.Mock(side_effect=Failure("host: `elisa-manager`: exit code 1: no")))
+        return self.result
+
+
+class ElisaTest(unittest.TestCase):
+    IDLE = {"objects": 0, "attachments": 0, "pinned_pages": 0, "vms": 0, "vcpus": 0, "allocated_pages": 40}
+
+    def module(self, *stats):
+        """A loaded module that says, each time it is asked, the next of STATS."""
+        module = elisa.HostModule(mock.Mock())
+        module.parameters = {}
+        module.stats = mock.Mock(side_effect=[{**self.IDLE, **each} for each in stats])
+        return module
+
+    def test_options(self):
+        self.assertEqual(elisa.option_words({"vetted": True, "outlive": False, "memory": "1M", "grant": ["vm:1", "all:ro"]}),
+                         ["--vetted", "--memory=1M", "--grant=vm:1", "--grant=all:ro"])
+
+    def test_nothing_held(self):
+        self.assertEqual(self.module({}).check_released(), "")
+        self.assertEqual(elisa.HostModule(mock.Mock()).check_released(), "")  # not loaded
+
+    def test_released_a_little_later(self):
+        self.assertEqual(self.module({"attachments": 1}, {"pinned_pages": 3}, {}).check_released(), "")
+
+    def test_leak_is_named_and_the_module_unloaded(self):
+        module = self.module(*[{"objects": 1, "pinned_pages": 16}] * 1000)
+        with mock.patch.object(modules, "name_of", return_value="elisa"):
+            self.assertEqual(module.check_released(), "elisa.ko leaks: 1 objects, 16 pinned pages")
+        module.host.call.assert_called_with("rmmod elisa")
+        self.assertFalse(module.loaded)
+
+    def test_pages_of_its_own_do_not_pile_up(self):
+        module = self.module({}, {"allocated_pages": 90, "vms": 1}, {}, {"allocated_pages": 41})
+        self.assertEqual([module.held() for _ in range(4)], ["", "", "", "1 allocated pages more than before"])
+
+    def test_leak_that_cannot_be_unloaded_costs_the_machine(self):
+        module = self.module(*[{"objects": 1}] * 1000)
+        module.host.call.side_effect = lambda command: command.startswith("rmmod") and self.refuse()
+        with mock.patch.object(modules, "name_of", return_value="elisa"):
+            with self.assertRaisesRegex(MachineDied, "leaks: 1 objects; in use"):
+                module.check_released()
+
+    def refuse(self):
+        raise Failure("in use")
+
+    def test_manager_that_ends_says_why(self):
+        with self.assertRaisesRegex(Failure, "exit code 1: no"):
+            elisa.Manager(mock.Mock(), FakeJob(1), "x").wait_ready()
+
+    def test_manager_that_never_is_ready(self):
+        with self.assertRaisesRegex(TimedOut, "not ready after 1 emulated"):
+            elisa.Manager(mock.Mock(), FakeJob(), "x").wait_ready(1)
+
+
+class BenchTest(unittest.TestCase):
+    def bench(self, *regions):
+        bench = bench_core.Bench.__new__(bench_core.Bench)
+        bench.regions = mock.Mock(side_effect=[{"null calls": region} for region in regions])
+        return bench
+
+    def test_disturbed_regions_do_not_count(self):
+        quiet = [{"guest": count, "host": 0, "vmfunc": 3000, "exits": {}} for count in (61000, 59000, 60000)]
+        loud = [{"guest": 1000, "host": 900, "vmfunc": 3000, "exits": {"1": 1}}] * (bench_core.TRIES - 3)
+        bench = self.bench(*quiet, *loud)
+        self.assertEqual(bench.per_call("nop", "gate", {}, lambda vcpu: vcpu["guest"]), 59)
+        with self.assertRaisesRegex(Failure, "never had just"):
+            self.bench(*loud * 2).per_call("nop", "gate", {}, lambda vcpu: vcpu["guest"])
+
+    def test_exits_of_ours(self):
+        self.assertEqual(bench_core.exits_of({"exits": {"1": 7, "52": 3, "59": 1, "48": 2}}), 3)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "the agent writes to /run")
