@@ -481,6 +481,8 @@ int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_mem
 		return elisa_refuse(why, attachment->state, "the object is gone");
 	if (attachment->scheme == ELISA_SCHEME_DIRECT)
 		return elisa_refuse(why, -EOPNOTSUPP, "with direct mapping there is nobody to share a buffer with");
+	if (attachment->scheme == ELISA_SCHEME_VMCALL && !writable)
+		return elisa_refuse(why, -EOPNOTSUPP, "the host's version would not keep to a read-only buffer");
 	if (number < 0)
 		return elisa_refuse(why, -ENOSPC, "%d buffers are shared already", ELISA_BUFFERS_MAX);
 	if (memory->bytes > ELISA_BUFFER_BYTES)

@@ -145,6 +145,9 @@ static int hello(struct call *call)
 			call->why, -EOPNOTSUPP,
 			"the guest has features on in CR4 (%#lx) that do not go with calls: VMX, CET or the like",
 			call->vcpu->arch.cr4);
+	/* A kernel that has started anew, without a farewell of the one before. */
+	if (call->vm)
+		elisa_vm_release_all(call->vm, true);
 	error = elisa_vm_hello(call->vcpu, request->hello.user_cs, request->hello.user_ss, &call->vm, call->why);
 	if (error)
 		return error;
@@ -155,7 +158,7 @@ static int hello(struct call *call)
 
 static int bye(struct call *call)
 {
-	elisa_vm_release_all(call->vm);
+	elisa_vm_release_all(call->vm, true);
 	return 0;
 }
 

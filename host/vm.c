@@ -82,7 +82,7 @@ int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa
 	return 0;
 }
 
-void elisa_vm_release_all(struct elisa_vm *vm)
+void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too)
 {
 	struct elisa_attachment *attachment, *next;
 	struct elisa_object *object;
@@ -93,6 +93,8 @@ void elisa_vm_release_all(struct elisa_vm *vm)
 	xa_for_each(&vm->objects, index, object)
 	{
 		xa_erase(&vm->objects, index);
+		if (memory_too)
+			elisa_object_withdraw(object, -ESHUTDOWN);
 		elisa_object_close(object);
 	}
 	xa_for_each(&vm->memories, index, memory)
@@ -114,7 +116,7 @@ void elisa_on_vm_destroy(struct kvm *kvm)
 		hash_del_rcu(&vm->node);
 		list_del(&vm->list);
 		vm->gone = true;
-		elisa_vm_release_all(vm);
+		elisa_vm_release_all(vm, false);
 		elisa_vm_put(vm);
 	}
 	mutex_unlock(&elisa_lock);
@@ -129,7 +131,7 @@ void elisa_vm_forget_all(void)
 	{
 		hash_del_rcu(&vm->node);
 		list_del(&vm->list);
-		elisa_vm_release_all(vm);
+		elisa_vm_release_all(vm, false);
 		elisa_vm_put(vm);
 	}
 	mutex_unlock(&elisa_lock);

@@ -90,14 +90,15 @@ long elisa_thread_prepare(const struct elisa_function *function)
 	return error;
 }
 
-/* Attaches, and maps what the scheme needs. `path`: of the code, for ELISA_BY_DIRECT. */
-static int attach(struct elisa_attachment **attachment, const char *name, enum elisa_scheme scheme, const char *path)
+/* Attaches; `attach` is what was answered. */
+static int attach_by(struct elisa_attachment **attachment, const char *name, enum elisa_scheme scheme,
+		     struct elisa_ioc_attach *attach)
 {
-	struct elisa_ioc_attach attach = { .size = sizeof(attach), .scheme = scheme };
 	struct elisa_attachment *new;
 	int error;
 
-	error = elisa_name(attach.name, name);
+	*attach = (struct elisa_ioc_attach){ .size = sizeof(*attach), .scheme = scheme };
+	error = elisa_name(attach->name, name);
 	if (error)
 		return error;
 	new = calloc(1, sizeof(*new));
@@ -109,15 +110,13 @@ static int attach(struct elisa_attachment **attachment, const char *name, enum e
 		error = new->fd;
 		goto free;
 	}
-	error = elisa_ioctl(new->fd, ELISA_IOC_ATTACH, &attach);
+	error = elisa_ioctl(new->fd, ELISA_IOC_ATTACH, attach);
 	if (!error && scheme == ELISA_BY_GATE)
 		error = get_stub();
-	if (!error && scheme == ELISA_BY_DIRECT)
-		error = elisa_direct_map(&new->direct, new->fd, &attach, path);
 	if (error)
 		goto close;
-	new->slot = attach.slot;
-	new->writable = !!attach.writable;
+	new->slot = attach->slot;
+	new->writable = !!attach->writable;
 	*attachment = new;
 	return 0;
 
@@ -130,14 +129,29 @@ free:
 
 int elisa_attach(struct elisa_attachment **attachment, const char *name, enum elisa_scheme scheme)
 {
+	struct elisa_ioc_attach attach;
+
 	if (scheme != ELISA_BY_GATE && scheme != ELISA_BY_VMCALL)
 		return elisa_fail(-EINVAL, "no such scheme (ELISA_BY_DIRECT: use elisa_attach_direct)");
-	return attach(attachment, name, scheme, NULL);
+	return attach_by(attachment, name, scheme, &attach);
 }
 
+/* Apart from the others, so that only who calls it links what reads ELF files. */
 int elisa_attach_direct(struct elisa_attachment **attachment, const char *name, const char *path)
 {
-	return attach(attachment, name, ELISA_BY_DIRECT, path);
+	struct elisa_ioc_attach attach;
+	struct elisa_attachment *new;
+	int error;
+
+	error = attach_by(&new, name, ELISA_BY_DIRECT, &attach);
+	if (error)
+		return error;
+	error = elisa_direct_map(&new->direct, new->fd, &attach, path);
+	if (error)
+		elisa_detach(new);
+	else
+		*attachment = new;
+	return error;
 }
 
 int elisa_function_find(struct elisa_attachment *attachment, const char *name, struct elisa_function *function)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* The file is copied from where others may have written it, so nothing in it is believed; see image.h. */
-#include <elf.h>
+/* The file may come from anyone, so nothing in it is believed; see image.h. libelf bounds what it hands out. */
 #include <errno.h>
+#include <gelf.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,6 +32,7 @@ static const struct {
 
 /* Parsing: the image, and where the reason goes. */
 struct parse {
+	Elf *elf;
 	struct elisa_image *image;
 	char *reason;
 	size_t reason_size;
@@ -47,15 +48,6 @@ __attribute__((format(printf, 3, 4))) static int refuse(const struct parse *pars
 	return error;
 }
 
-/* Copies out of the file: false if it does not reach that far. */
-static bool get(const struct elisa_image *image, uint64_t offset, void *to, size_t bytes)
-{
-	if (offset > image->size || bytes > image->size - offset)
-		return false;
-	memcpy(to, (const char *)image->file + offset, bytes);
-	return true;
-}
-
 static bool within(uint64_t offset, uint64_t bytes, uint64_t size)
 {
 	return offset <= size && bytes <= size - offset;
@@ -66,62 +58,60 @@ static int corrupt(const struct parse *parse, const char *what)
 	return refuse(parse, -ELIBBAD, "the file is damaged: %s", what);
 }
 
-static int parse_header(const struct parse *parse, Elf64_Ehdr *header)
+/* For reading only: libelf writes to such a file no more than we do. */
+static Elf *open_file(const struct elisa_image *image)
 {
-	struct elisa_image *image = parse->image;
+	elf_version(EV_CURRENT);
+	return elf_memory((char *)image->file, image->size);
+}
 
-	if (image->size < SELFMAG || memcmp(image->file, ELFMAG, SELFMAG))
+static int parse_header(const struct parse *parse, size_t *segments)
+{
+	GElf_Ehdr header;
+
+	if (!parse->elf)
+		return corrupt(parse, "its header, or its section headers");
+	if (elf_kind(parse->elf) != ELF_K_ELF)
 		return refuse(parse, -ENOEXEC, "not an ELF file");
-	if (!get(image, 0, header, sizeof(*header)))
-		return corrupt(parse, "it ends within its header");
-	if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-	    header->e_machine != EM_X86_64)
+	if (!gelf_getehdr(parse->elf, &header))
+		return corrupt(parse, "its header");
+	if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    header.e_machine != EM_X86_64)
 		return refuse(parse, -EOPNOTSUPP, "not for x86-64");
-	if (header->e_type != ET_EXEC)
+	if (header.e_type != ET_EXEC)
 		return refuse(parse, -ELIBEXEC,
 			      "not linked for a fixed address (an object file, a library, or linked with -pie?)");
-	if (header->e_phentsize != sizeof(Elf64_Phdr) ||
-	    !within(header->e_phoff, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr), image->size))
-		return corrupt(parse, "its program headers");
-	return 0;
+	return elf_getphdrnum(parse->elf, segments) ? corrupt(parse, "its program headers") : 0;
 }
 
 /* The kit's note in a segment of notes: 1 found, 0 not, or an error. */
-static int parse_notes(const struct parse *parse, const Elf64_Phdr *segment, struct note *note)
+static int parse_notes(const struct parse *parse, const GElf_Phdr *segment, struct note *note)
 {
-	uint64_t at = segment->p_offset, left = segment->p_filesz;
-	Elf64_Nhdr header;
-	char name[sizeof(NOTE_NAME)];
+	Elf_Data *data = elf_getdata_rawchunk(parse->elf, (int64_t)segment->p_offset, segment->p_filesz, ELF_T_NHDR);
+	size_t at, next, name, content;
+	GElf_Nhdr header;
 
-	if (!within(at, left, parse->image->size))
+	if (!data)
 		return corrupt(parse, "a note lies outside");
-	while (left >= sizeof(header)) {
-		uint64_t name_bytes, bytes;
-
-		get(parse->image, at, &header, sizeof(header));
-		name_bytes = ((uint64_t)header.n_namesz + 3) & ~3ul;
-		bytes = sizeof(header) + name_bytes + (((uint64_t)header.n_descsz + 3) & ~3ul);
-		if (bytes > left)
-			return corrupt(parse, "a note is too long");
-		if (header.n_type == NOTE_TYPE && header.n_namesz == sizeof(NOTE_NAME) &&
-		    header.n_descsz >= sizeof(*note)) {
-			get(parse->image, at + sizeof(header), name, sizeof(name));
-			if (!memcmp(name, NOTE_NAME, sizeof(name)))
-				return get(parse->image, at + sizeof(header) + name_bytes, note, sizeof(*note));
-		}
-		at += bytes;
-		left -= bytes;
+	for (at = 0; (next = gelf_getnote(data, at, &header, &name, &content)); at = next) {
+		if (header.n_type != NOTE_TYPE || header.n_namesz != sizeof(NOTE_NAME) ||
+		    memcmp((char *)data->d_buf + name, NOTE_NAME, sizeof(NOTE_NAME)) ||
+		    header.n_descsz < sizeof(*note) || !within(content, sizeof(*note), data->d_size))
+			continue;
+		memcpy(note, (char *)data->d_buf + content, sizeof(*note));
+		return 1;
 	}
-	return 0;
+	return within(at, sizeof(header), data->d_size) ? corrupt(parse, "a note is too long") : 0;
 }
 
-static int find_note(const struct parse *parse, const Elf64_Ehdr *header, struct note *note)
+static int find_note(const struct parse *parse, size_t segments, struct note *note)
 {
-	Elf64_Phdr segment;
+	GElf_Phdr segment;
 	int found = 0;
 
-	for (unsigned int i = 0; i < header->e_phnum && !found; i++) {
-		get(parse->image, header->e_phoff + i * sizeof(segment), &segment, sizeof(segment));
+	for (size_t i = 0; i < segments && !found; i++) {
+		if (!gelf_getphdr(parse->elf, (int)i, &segment))
+			return corrupt(parse, "its program headers");
 		if (segment.p_type == PT_NOTE)
 			found = parse_notes(parse, &segment, note);
 	}
@@ -135,7 +125,7 @@ static int find_note(const struct parse *parse, const Elf64_Ehdr *header, struct
 	return 0;
 }
 
-static int parse_load(const struct parse *parse, const Elf64_Phdr *segment)
+static int parse_load(const struct parse *parse, const GElf_Phdr *segment)
 {
 	struct elisa_segment *part;
 	unsigned int i;
@@ -164,13 +154,14 @@ static int parse_load(const struct parse *parse, const Elf64_Phdr *segment)
 	return 0;
 }
 
-static int parse_segments(const struct parse *parse, const Elf64_Ehdr *header)
+static int parse_segments(const struct parse *parse, size_t segments)
 {
-	Elf64_Phdr segment;
+	GElf_Phdr segment;
 	int error;
 
-	for (unsigned int i = 0; i < header->e_phnum; i++) {
-		get(parse->image, header->e_phoff + i * sizeof(segment), &segment, sizeof(segment));
+	for (size_t i = 0; i < segments; i++) {
+		if (!gelf_getphdr(parse->elf, (int)i, &segment))
+			return corrupt(parse, "its program headers");
 		switch (segment.p_type) {
 		case PT_LOAD:
 			error = parse_load(parse, &segment);
@@ -217,96 +208,69 @@ static int parse_functions(const struct parse *parse, const struct note *note)
 	return 0;
 }
 
-static bool get_section(const struct elisa_image *image, const Elf64_Ehdr *header, unsigned int i, Elf64_Shdr *section)
+/* The table of symbols, and the section of their names. NULL if there is none, or it is damaged. */
+static Elf_Data *find_symbols(Elf *elf, size_t *names)
 {
-	return i < header->e_shnum &&
-	       get(image, header->e_shoff + (uint64_t)i * sizeof(*section), section, sizeof(*section));
-}
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
 
-/* A string of a table of strings, copied and cut. */
-static void get_string(const struct elisa_image *image, const Elf64_Shdr *strings, uint32_t offset, char *to,
-		       size_t size)
-{
-	size_t i = 0;
-
-	while (i + 1 < size && offset + (uint64_t)i < strings->sh_size &&
-	       get(image, strings->sh_offset + offset + i, &to[i], 1) && to[i])
-		i++;
-	to[i] = 0;
-}
-
-/*
- * Calls `visit` for each symbol with a name until it returns something else than 0, which is returned. A file without a
- * table of symbols, or with a damaged one, has none.
- */
-static int for_each_symbol(const struct elisa_image *image,
-			   int (*visit)(const Elf64_Sym *symbol, const char *name, void *context), void *context)
-{
-	Elf64_Shdr table, strings;
-	Elf64_Ehdr header;
-	Elf64_Sym symbol;
-	char name[256];
-	int result;
-
-	if (!get(image, 0, &header, sizeof(header)) || header.e_shentsize != sizeof(table))
-		return 0;
-	for (unsigned int i = 0; get_section(image, &header, i, &table); i++) {
-		if (table.sh_type != SHT_SYMTAB || !get_section(image, &header, table.sh_link, &strings))
-			continue;
-		for (uint64_t at = 0; within(at, sizeof(symbol), table.sh_size); at += sizeof(symbol)) {
-			if (!within(table.sh_offset, at, image->size) ||
-			    !get(image, table.sh_offset + at, &symbol, sizeof(symbol)))
-				break;
-			get_string(image, &strings, symbol.st_name, name, sizeof(name));
-			result = name[0] ? visit(&symbol, name, context) : 0;
-			if (result)
-				return result;
+	while ((section = elf_nextscn(elf, section)) && gelf_getshdr(section, &header)) {
+		if (header.sh_type == SHT_SYMTAB) {
+			*names = header.sh_link;
+			return elf_getdata(section, NULL);
 		}
-		return 0; /* there is one table at most; a file with more could keep us busy */
+	}
+	return NULL;
+}
+
+static int parse_sections(const struct parse *parse)
+{
+	Elf_Scn *section = NULL;
+	Elf_Data *symbols;
+	GElf_Shdr header;
+	GElf_Sym symbol;
+	size_t names;
+
+	while ((section = elf_nextscn(parse->elf, section))) {
+		if (!gelf_getshdr(section, &header))
+			return corrupt(parse, "its section headers");
+		if ((header.sh_type == SHT_RELA || header.sh_type == SHT_REL) && header.sh_size &&
+		    (header.sh_flags & SHF_ALLOC))
+			return refuse(parse, -ELIBACC, "has relocations left");
+	}
+	symbols = find_symbols(parse->elf, &names);
+	/* The first is always empty. */
+	for (int i = 1; gelf_getsym(symbols, i, &symbol); i++) {
+		if (symbol.st_shndx == SHN_UNDEF) {
+			const char *name = elf_strptr(parse->elf, names, symbol.st_name);
+
+			return refuse(parse, -ENOLINK, "the symbol %s is not defined", name ? name : "?");
+		}
 	}
 	return 0;
 }
 
-static int visit_undefined(const Elf64_Sym *symbol, const char *name, void *context)
-{
-	return symbol->st_shndx == SHN_UNDEF ? refuse(context, -ENOLINK, "the symbol %s is not defined", name) : 0;
-}
-
-static int parse_sections(const struct parse *parse, const Elf64_Ehdr *header)
-{
-	Elf64_Shdr section;
-
-	if (header->e_shnum && header->e_shentsize != sizeof(section))
-		return corrupt(parse, "its section headers");
-	for (unsigned int i = 0; i < header->e_shnum; i++) {
-		if (!get_section(parse->image, header, i, &section))
-			return corrupt(parse, "its section headers");
-		if ((section.sh_type == SHT_RELA || section.sh_type == SHT_REL) && section.sh_size &&
-		    (section.sh_flags & SHF_ALLOC))
-			return refuse(parse, -ELIBACC, "has relocations left");
-	}
-	return for_each_symbol(parse->image, visit_undefined, (void *)parse);
-}
-
 int elisa_image_parse(const void *file, size_t size, struct elisa_image *image, char *reason, size_t reason_size)
 {
-	struct parse parse = { image, reason, reason_size };
-	Elf64_Ehdr header;
+	struct parse parse = { NULL, image, reason, reason_size };
 	struct note note;
+	size_t segments;
 	int error;
 
 	memset(image, 0, sizeof(*image));
 	image->file = file;
 	image->size = size;
-	error = parse_header(&parse, &header);
+	parse.elf = open_file(image);
+	error = parse_header(&parse, &segments);
 	if (!error)
-		error = find_note(&parse, &header, &note);
+		error = find_note(&parse, segments, &note);
 	if (!error)
-		error = parse_segments(&parse, &header);
+		error = parse_segments(&parse, segments);
 	if (!error)
-		error = parse_sections(&parse, &header);
+		error = parse_sections(&parse);
 	if (!error)
 		error = parse_functions(&parse, &note);
+	elf_end(parse.elf);
 	return error;
 }
 
@@ -346,27 +310,23 @@ int elisa_image_function(const struct elisa_image *image, const char *name)
 	return -1;
 }
 
-struct wanted {
-	const char *name;
-	uint64_t address;
-};
-
-static int visit_wanted(const Elf64_Sym *symbol, const char *name, void *context)
-{
-	struct wanted *wanted = context;
-
-	if (ELF64_ST_TYPE(symbol->st_info) != STT_OBJECT || strcmp(name, wanted->name))
-		return 0;
-	wanted->address = symbol->st_value;
-	return 1;
-}
-
 int elisa_image_symbol(const struct elisa_image *image, const char *name, uint64_t *address)
 {
-	struct wanted wanted = { .name = name };
+	Elf *elf = open_file(image);
+	size_t names;
+	Elf_Data *symbols = elf ? find_symbols(elf, &names) : NULL;
+	int error = -ENOENT;
+	GElf_Sym symbol;
 
-	if (!for_each_symbol(image, visit_wanted, &wanted))
-		return -ENOENT;
-	*address = wanted.address;
-	return 0;
+	for (int i = 1; error && gelf_getsym(symbols, i, &symbol); i++) {
+		const char *found =
+			GELF_ST_TYPE(symbol.st_info) == STT_OBJECT ? elf_strptr(elf, names, symbol.st_name) : NULL;
+
+		if (found && !strcmp(found, name)) {
+			*address = symbol.st_value;
+			error = 0;
+		}
+	}
+	elf_end(elf);
+	return error;
 }

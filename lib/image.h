@@ -54,8 +54,8 @@ struct elisa_image {
 };
 
 /*
- * Checks a file in memory, however hostile, and fills the image, which points into it. Allocates nothing. After an
- * error `reason` says in a line what is wrong.
+ * Checks a file in memory, however hostile, and fills the image, which points into it. The file is only read, and
+ * nothing stays allocated. After an error `reason` says in a line what is wrong.
  */
 int elisa_image_parse(const void *file, size_t size, struct elisa_image *image, char *reason, size_t reason_size);
 

@@ -59,7 +59,8 @@ def analysis():
     ours = [name for name in files(".c") if not name.startswith(NOT_ALONE)]
     kernel_code = [name for name in ours if name.startswith(KERNEL_CODE) or is_kernel_header(name)]
     common = ["cppcheck", "--quiet", "--error-exitcode=1", "--enable=warning,performance,portability", "--inline-suppr",
-              "--template={file}:{line}: {severity}: {message}", "--suppress=unknownMacro", "--suppress=ctuuninitvar", "-U__ASSEMBLER__", *(f"-I{folder}" for folder in INCLUDE)]
+              "--template={file}:{line}: {severity}: {message}", "--suppress=unknownMacro", "--suppress=ctuuninitvar",
+              "-U__ASSEMBLER__", *(f"-I{folder}" for folder in INCLUDE)]
     run(*common, *(name for name in ours if name not in kernel_code), cwd=TREE, what="cppcheck")
     # In the kernel's dialect: arithmetic on void pointers, and macros (loops too) that are seen only with its headers.
     dialect = [f"--suppress={what}" for what in ("arithOperationsOnVoidPointer", "constStatement", "uninitvar")]

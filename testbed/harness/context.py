@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a test gets: the host, guests, ways to say what is wrong."""
 
+import functools
+
 from . import elisa
 from .run import TREE
 from .say import Failure
@@ -40,14 +42,26 @@ class Test:
 
     def guest(self, **options):
         """A guest of this test's own, gone when the test is over; see Host.guest()."""
-        guest = self.host.guest(**options)
+        guest, = self.with_kit(self.start_one, options)
         self.ours.append(guest)
         return guest
 
     def guests(self, count, **options):
         """COUNT guests that boot at the same time."""
-        guests = self.host.start_guests(count, **options)
+        guests = self.with_kit(functools.partial(self.host.start_guests, count), options)
         self.ours += guests
+        return guests
+
+    def start_one(self, **options):
+        return [self.host.guest(**options)]
+
+    @staticmethod
+    def with_kit(start, options):
+        """Starts guests that have the programs of tests."""
+        kit = elisa.kit()
+        guests = start(**{**options, "extra": (*((path, file) for file, path in kit.items()), *options.get("extra", ()))})
+        for guest in guests:
+            guest.placed.update(kit)
         return guests
 
     def shared_guest(self, **options):
@@ -55,7 +69,8 @@ class Test:
         key = tuple(sorted(options.items()))
         guest = self.host.shared_guests.get(key)
         if guest not in self.host.guests:
-            guest = self.host.shared_guests[key] = self.host.guest(**options)
+            guest, = self.with_kit(self.start_one, options)
+            self.host.shared_guests[key] = guest
         return guest
 
     def elisa(self, **parameters):

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,18 +90,27 @@ static struct elisa_function_entry *function(unsigned int i)
 	       i;
 }
 
+/*
+ * Parses a copy that ends where memory does and cannot be written, so that nobody, libelf neither, reads beyond it or
+ * writes to it. It is not aligned unless its size is.
+ */
 static int parse(size_t size, char reason[160])
 {
+	static char *room;
+	size_t bytes = (good_size | (ELISA_PAGE - 1)) + 1;
 	struct elisa_image image;
-	/* A copy of just this size, so that a sanitizer sees what is read beyond. */
-	char *copy = malloc(size + !size);
-	int error;
+	char *copy;
 
-	memcpy(copy, file, size);
+	if (!room) {
+		room = mmap(NULL, bytes + ELISA_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		assert_ptr_not_equal(room, MAP_FAILED);
+		assert_int_equal(mprotect(room + bytes, ELISA_PAGE, PROT_NONE), 0);
+	}
+	assert_int_equal(mprotect(room, bytes, PROT_READ | PROT_WRITE), 0);
+	copy = memcpy(room + bytes - size, file, size);
+	assert_int_equal(mprotect(room, bytes, PROT_READ), 0);
 	reason[0] = 0;
-	error = elisa_image_parse(copy, size, &image, reason, 160);
-	free(copy);
-	return error;
+	return elisa_image_parse(copy, size, &image, reason, 160);
 }
 
 static void refused(int error, const char *part)

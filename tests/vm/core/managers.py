@@ -20,14 +20,15 @@ def asked(test, where="host"):
     accepting.expect("attach")
     held.kill()
     accepting.expect("detach")
-    test.manager("nop", name="refusing", where=agent, grant="all", ask="refuse=EDQUOT")
+    test.manager("nop", name="refusing", where=agent, grant="all", ask="refuse=122")
     refused = guest.run(f"{test.program(guest, 'attach-rounds')} refusing gate 1")
     test.check(refused.status and "quota" in refused.err.lower(), f"not refused as the manager said: {refused.err}")
 
 
 def death(test, where="host", outlive=False, signal=9):
     """kill -9 of a manager: calls return -ESHUTDOWN, or go on, as it chose."""
-    agent, guest = place(test, where), test.client()
+    agent = place(test, where)
+    guest, other = (test.elisa_guest(each) for each in test.guests(2))
     manager = test.manager("nop", name="mortal", where=agent, grant="all", outlive=outlive)
     job = guest.start(f"{test.program(guest, 'hold')} mortal until-error")
     job.expect("^attached")
@@ -36,7 +37,7 @@ def death(test, where="host", outlive=False, signal=9):
         test.host.call("sleep 0.2")
         said = guest.read(job.out_path).decode()
         test.check("error" not in said, f"calls do not go on: {said}")
-        refused = guest.run(f"{test.program(guest, 'attach-rounds')} mortal gate 1")
+        refused = other.run(f"{test.program(other, 'attach-rounds')} mortal gate 1")
         test.check("No such file" in refused.err, f"the name is still there: {refused.err}")
         job.kill()
     else:

@@ -3,7 +3,7 @@
  * call-bench NAME SCHEME [LOOPS]: what a call of the object `nop` costs. Regions: "first call" (of this thread, and
  * perhaps of this vCPU), "second call", "null calls" and "plain calls" (LOOPS of each, in loops of the same shape:
  * their difference by LOOPS is what a call costs more than one of an ordinary function), "single call", "system calls"
- * (LOOPS of getppid).
+ * (LOOPS of getppid), "attach".
  */
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,7 +26,10 @@ int main(int count, char **arguments)
 
 	if (count < 3)
 		die("call-bench NAME gate|vmcall|direct=FILE [LOOPS]");
+	marker_name(7, "attach");
+	marker_begin(7);
 	attachment = attach(arguments[1], arguments[2]);
+	marker_end(7);
 	nop = find(attachment, "nop");
 	marker_name(1, "first call");
 	marker_name(2, "second call");

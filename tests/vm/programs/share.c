@@ -85,8 +85,9 @@ int main(int count, char **arguments)
 	attachment = attach(arguments[1], arguments[2]);
 	memset(heap, 0, BYTES);
 	test_contents(attachment, heap);
-	if (strncmp(arguments[2], "direct", 6)) { /* which isolates nothing */
+	if (!strcmp(arguments[2], "gate"))
 		test_read_only(attachment, heap);
+	if (strncmp(arguments[2], "direct", 6)) { /* which isolates nothing */
 		test_refusals(attachment, heap);
 	}
 	test_all(attachment, heap);
