@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test tests demo shell bench-testbed soak check check-corrections format clean
+.PHONY: all setup test tests demo shell bench-testbed bench-core soak check check-corrections format clean
 
 all: setup
 
@@ -24,8 +24,8 @@ CPUS ?= 1
 shell:
 	@$(TESTBED) shell --cpus $(CPUS)
 
-bench-testbed:
-	@$(TESTBED) bench $(BENCH_OPTIONS)
+bench-testbed bench-core: bench-%:
+	@$(TESTBED) bench $* $(BENCH_OPTIONS)
 
 soak:
 	@$(TESTBED) soak $(T) $(if $(SEED),--seed $(SEED))

@@ -79,7 +79,8 @@ int elisa_interpose_attach(struct elisa_attachment *attachment, struct elisa_why
 
 	/* What the host executes may write all that it can read. */
 	if (!attachment->writable)
-		return elisa_refuse(why, -EACCES, "object %s is granted read-only, which the host's version does not keep to",
+		return elisa_refuse(why, -EACCES,
+				    "object %s is granted read-only, which the host's version does not keep to",
 				    attachment->object->name);
 	if (!registered || !try_module_get(registered->interpose->owner))
 		return elisa_refuse(why, -EOPNOTSUPP, "no module with a host's version of %s is loaded",

@@ -45,8 +45,8 @@ struct elisa_vm *elisa_vm_find(const struct kvm *kvm);
 /* The VM of the calling vCPU's thread, made at its first hello. With elisa_lock held. */
 int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa_vm **vm, struct elisa_why *why);
 /*
- * Releases all that it holds and manages; it may say hello again. MEMORY_TOO: its kernel uses its memory for other things
- * from now on, also that of objects which should outlive their manager. With elisa_lock held.
+ * Releases all that it holds and manages; it may say hello again. MEMORY_TOO: its kernel uses its memory for other
+ * things from now on, also that of objects which should outlive their manager. With elisa_lock held.
  */
 void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too);
 void elisa_vm_put(struct elisa_vm *vm);

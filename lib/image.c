@@ -81,6 +81,9 @@ static int parse_header(const struct parse *parse, size_t *segments)
 	if (header.e_type != ET_EXEC)
 		return refuse(parse, -ELIBEXEC,
 			      "not linked for a fixed address (an object file, a library, or linked with -pie?)");
+	/* libelf shows a file with its section headers outside as one without sections. */
+	if (header.e_shnum && !elf_getscn(parse->elf, header.e_shnum - 1))
+		return corrupt(parse, "its section headers");
 	return elf_getphdrnum(parse->elf, segments) ? corrupt(parse, "its program headers") : 0;
 }
 

@@ -64,7 +64,7 @@ def insert(agent, source, kernel, parameters=""):
     path = place(agent, modules.build(kernel, source))
     result = agent.run(f"insmod {path} {parameters}")
     if result.status:
-        lines = [line for line in agent.call("dmesg").splitlines() if "elisa: " in line]
+        lines = [line for line in agent.call("dmesg").splitlines() if f"{modules.name_of(source)}: " in line]
         raise Failure(f"{agent.name}: {lines[-1] if lines else result.err.strip()}")
 
 

@@ -153,7 +153,7 @@ static int check_all(void)
 
 	if (wrong)
 		return EXIT_FAILURE;
-	printf("gate pages: %u of %u slots pass\n", usable, SLOTS - 1);
+	printf("gate pages: %u of %u slots pass\n", usable, (unsigned int)SLOTS - 1);
 	return EXIT_SUCCESS;
 }
 

@@ -2,8 +2,9 @@
 /*
  * /dev/elisa, the same on a host and in a guest.
  *
- * An open file becomes an object (its manager's end) by ELISA_IOC_CREATE or an attachment (a client's end, in guests only) by
- * ELISA_IOC_ATTACH, once; closing the last descriptor of it releases all that belongs to it, however the process ended.
+ * An open file becomes an object (its manager's end) by ELISA_IOC_CREATE or an attachment (a client's end, in guests
+ * only) by ELISA_IOC_ATTACH, once; closing the last descriptor of it releases all that belongs to it, however the
+ * process ended.
  *
  * Every structure begins with its size, so that it can grow; reserved fields and unknown flags must be zero (EINVAL).
  * After an error ELISA_IOC_REASON says what was wrong in one line, which the kernel's log has too.
@@ -21,17 +22,19 @@
 
 /* --- managers */
 
-#define ELISA_CREATE_VETTED (1 << 0) /* code of the host's trusted base: host root only */
-#define ELISA_CREATE_ASK (1 << 1) /* attaching waits for ELISA_IOC_ANSWER */
+#define ELISA_CREATE_VETTED (1 << 0)  /* code of the host's trusted base: host root only */
+#define ELISA_CREATE_ASK (1 << 1)     /* attaching waits for ELISA_IOC_ANSWER */
 #define ELISA_CREATE_OUTLIVE (1 << 2) /* when the manager dies clients go on; else their calls return -ESHUTDOWN */
-#define ELISA_CREATE_DIRECT (1 << 3) /* ELISA_SCHEME_DIRECT is allowed: whoever may write the object can do anything to its memory */
+#define ELISA_CREATE_DIRECT \
+	(1 << 3) /* ELISA_SCHEME_DIRECT is allowed: whoever may write the object can do anything to its memory */
 
 struct elisa_ioc_create {
 	__u32 size;
 	__u32 flags;
 };
 
-/* Memory of the calling process, which becomes the object's: pinned, and charged to RLIMIT_MEMLOCK. Once, page-aligned. */
+/* Memory of the calling process, which becomes the object's: pinned, and charged to RLIMIT_MEMLOCK. Once, page-aligned.
+ */
 struct elisa_ioc_memory {
 	__u32 size;
 	__u32 reserved;
@@ -45,8 +48,9 @@ struct elisa_function_entry {
 };
 
 /*
- * Trusted code, copied: one blob of the functions' table (struct elisa_function_entry[functions]), then, each a multiple of
- * a page, code, constants and the initial data of every attachment, which are linked for their places in layout.h.
+ * Trusted code, copied: one blob of the functions' table (struct elisa_function_entry[functions]), then, each a
+ * multiple of a page, code, constants and the initial data of every attachment, which are linked for their places in
+ * layout.h.
  */
 struct elisa_ioc_code {
 	__u32 size;
@@ -62,7 +66,7 @@ struct elisa_ioc_publish {
 };
 
 #define ELISA_GRANT_ALL 0
-#define ELISA_GRANT_VM 1 /* by the number that events and lists show */
+#define ELISA_GRANT_VM 1  /* by the number that events and lists show */
 #define ELISA_GRANT_PID 2 /* by the process of its VMM, which must exist; managers on the host only */
 #define ELISA_GRANT_UID 3 /* by the owner of its VMM; managers on the host only */
 #define ELISA_RIGHT_READ 1
@@ -85,11 +89,11 @@ struct elisa_event {
 	__u32 kind;
 	__u32 attachment;
 	__u32 vm;
-	__u32 pid, uid; /* of the VMM; in a guest both are 0xffffffff */
-	__s32 error; /* abort: what the call returned */
+	__u32 pid, uid;    /* of the VMM; in a guest both are 0xffffffff */
+	__s32 error;       /* abort: what the call returned */
 	__u32 exit_reason; /* abort: the SDM's basic exit reason, or 0xffff */
-	__u64 address; /* abort: where the call was, inside */
-	__u64 lost; /* events that were dropped before this one */
+	__u64 address;     /* abort: where the call was, inside */
+	__u64 lost;        /* events that were dropped before this one */
 };
 
 struct elisa_ioc_answer {
@@ -97,7 +101,7 @@ struct elisa_ioc_answer {
 	__u32 attachment;
 	__s32 error; /* 0 accepts; else a negative errno */
 	__u32 reserved;
-	__u64 value; /* struct elisa_info.value */
+	__u64 value;          /* struct elisa_info.value */
 	__u64 address, bytes; /* memory of its own, as in ELISA_IOC_MEMORY; 0 bytes: none */
 };
 
@@ -132,7 +136,7 @@ struct elisa_ioc_share {
 	__u32 size;
 	__u32 flags;
 	__u64 address, bytes; /* page-aligned */
-	__u32 buffer; /* out: its number, an index of struct elisa_info.buffers */
+	__u32 buffer;         /* out: its number, an index of struct elisa_info.buffers */
 	__u32 reserved;
 };
 
@@ -161,7 +165,7 @@ struct elisa_ioc_stats {
 	__u32 size;
 	__u32 objects, attachments, vms, vcpus;
 	__u32 reserved;
-	__u64 pinned_pages; /* pages of others that are kept in memory */
+	__u64 pinned_pages;    /* pages of others that are kept in memory */
 	__u64 allocated_pages; /* pages of our own */
 };
 
@@ -175,17 +179,17 @@ struct elisa_ioc_list {
 	__u32 kind;
 	__u64 cursor;
 	__u32 id;
-	__u32 vm; /* attachment, VM */
+	__u32 vm;       /* attachment, VM */
 	__u32 pid, uid; /* VM; object: of its manager */
-	__u32 object; /* attachment */
-	__u32 flags; /* object: as created; attachment: ELISA_RIGHT_* */
+	__u32 object;   /* attachment */
+	__u32 flags;    /* object: as created; attachment: ELISA_RIGHT_* */
 	__u32 functions;
 	__u32 attachments;
 	__u32 vcpus; /* VM, attachment: that have called */
 	__u32 state; /* 0 alive, else the errno that calls get, positive */
 	__u64 memory_bytes;
 	__u64 allocated_bytes; /* host memory that it takes, apart from its vCPUs' */
-	__u64 vcpu_bytes; /* host memory that all its vCPUs take together */
+	__u64 vcpu_bytes;      /* host memory that all its vCPUs take together */
 	__u64 calls;
 	__u64 aborts;
 	char name[ELISA_NAME_MAX];

@@ -17,27 +17,27 @@
 #define ELISA_HYPERCALL_VERSION 1
 
 enum elisa_op {
-	ELISA_OP_HELLO, /* hello: the first; checks that this VM and its kernel can be served */
-	ELISA_OP_BYE, /* the driver goes: releases everything of this VM */
-	ELISA_OP_MEMORY, /* memory: names memory of this VM, piece by piece */
+	ELISA_OP_HELLO,          /* hello: the first; checks that this VM and its kernel can be served */
+	ELISA_OP_BYE,            /* the driver goes: releases everything of this VM */
+	ELISA_OP_MEMORY,         /* memory: names memory of this VM, piece by piece */
 	ELISA_OP_MEMORY_RELEASE, /* id: of memory that was not handed on */
 
-	ELISA_OP_CREATE, /* create; gives id of the object */
+	ELISA_OP_CREATE,        /* create; gives id of the object */
 	ELISA_OP_OBJECT_MEMORY, /* id, memory.id: handed on */
-	ELISA_OP_OBJECT_CODE, /* id, code; memory.id holds the blob, and stays the caller's */
-	ELISA_OP_PUBLISH, /* id, publish */
-	ELISA_OP_GRANT, /* id, grant */
-	ELISA_OP_EVENT, /* id; gives event, or -EAGAIN */
-	ELISA_OP_ANSWER, /* id, answer, memory.id (0: none): handed on */
-	ELISA_OP_WITHDRAW, /* id */
-	ELISA_OP_OBJECT_CLOSE, /* id: what the manager's death does */
+	ELISA_OP_OBJECT_CODE,   /* id, code; memory.id holds the blob, and stays the caller's */
+	ELISA_OP_PUBLISH,       /* id, publish */
+	ELISA_OP_GRANT,         /* id, grant */
+	ELISA_OP_EVENT,         /* id; gives event, or -EAGAIN */
+	ELISA_OP_ANSWER,        /* id, answer, memory.id (0: none): handed on */
+	ELISA_OP_WITHDRAW,      /* id */
+	ELISA_OP_OBJECT_CLOSE,  /* id: what the manager's death does */
 
-	ELISA_OP_ATTACH, /* attach; gives id. -EINPROGRESS: ask ELISA_OP_ATTACHED until it says something else */
+	ELISA_OP_ATTACH,   /* attach; gives id. -EINPROGRESS: ask ELISA_OP_ATTACHED until it says something else */
 	ELISA_OP_ATTACHED, /* id; gives attach */
 	ELISA_OP_FUNCTION, /* id, function */
-	ELISA_OP_SHARE, /* id, share, memory.id: handed on */
-	ELISA_OP_UNSHARE, /* id, unshare */
-	ELISA_OP_DETACH, /* id */
+	ELISA_OP_SHARE,    /* id, share, memory.id: handed on */
+	ELISA_OP_UNSHARE,  /* id, unshare */
+	ELISA_OP_DETACH,   /* id */
 };
 
 struct elisa_extent {
@@ -51,16 +51,16 @@ struct elisa_request {
 	__u32 size; /* of this structure */
 	__u32 op;
 	__s32 error; /* out */
-	__u32 id; /* in or out: of an object, or of an attachment */
+	__u32 id;    /* in or out: of an object, or of an attachment */
 	struct {
-		__u32 id; /* in; out of ELISA_OP_MEMORY, which makes a new one for 0 */
+		__u32 id;      /* in; out of ELISA_OP_MEMORY, which makes a new one for 0 */
 		__u32 extents; /* how many this piece has */
-		__u64 gpa; /* a page of struct elisa_extent, in order */
+		__u64 gpa;     /* a page of struct elisa_extent, in order */
 	} memory;
 	union {
 		struct {
 			__u32 version;
-			__u32 vm; /* out: this VM's number */
+			__u32 vm;               /* out: this VM's number */
 			__u32 user_cs, user_ss; /* what a client's code runs with: restored when a call is aborted */
 			__u64 base; /* out: start of the guest-physical addresses that are used inside, for messages */
 		} hello;

@@ -27,8 +27,8 @@
 /* The first GiB: the gate, and what belongs to an attachment, a vCPU, or the object's code. Offsets from ELISA_BASE. */
 /* The vCPU's EPTP list. Its distance from the gate page is a part of the code there: int3, and register operands. */
 #define ELISA_LIST_OFFSET ELISA__UL(0x00ccf000)
-#define ELISA_GATE_OFFSET ELISA__UL(0x34000000) /* page G: the gate page in gates, the entry page in sub contexts */
-#define ELISA_INFO_OFFSET ELISA__UL(0x34002000) /* struct elisa_info, read-only */
+#define ELISA_GATE_OFFSET ELISA__UL(0x34000000)  /* page G: the gate page in gates, the entry page in sub contexts */
+#define ELISA_INFO_OFFSET ELISA__UL(0x34002000)  /* struct elisa_info, read-only */
 #define ELISA_STACK_OFFSET ELISA__UL(0x34201000) /* lowest byte; the page below it is not mapped */
 #define ELISA_STACK_SIZE ELISA__UL(0x2000)
 #define ELISA_CODE_OFFSET ELISA__UL(0x35000000) /* execute-only */
@@ -62,12 +62,12 @@
 /* Entries of the EPTP list: 0 is the default context, s a sub context, ELISA_GATE_SLOT(s) its gate. */
 #define ELISA_SLOTS 512
 #define ELISA_GATE_SLOT(s) (256 + (s))
-#define ELISA_EPTP_OPEN 0x1e /* lowest byte: write-back, four levels, no accessed/dirty flags */
+#define ELISA_EPTP_OPEN 0x1e   /* lowest byte: write-back, four levels, no accessed/dirty flags */
 #define ELISA_EPTP_LOCKED 0xcc /* memory type 4 does not exist: VMFUNC fails */
 
 /*
- * The top of a vCPU's stack, from its end downwards: where the entry keeps what the caller wants back. The host reads it
- * when it aborts a call.
+ * The top of a vCPU's stack, from its end downwards: where the entry keeps what the caller wants back. The host reads
+ * it when it aborts a call.
  */
 #define ELISA_FRAME_RSP 8
 #define ELISA_FRAME_CALLS 16 /* counts calls, for statistics and to see that one has ended */
@@ -85,13 +85,14 @@
 
 struct elisa_range {
 	__u64 address; /* inside */
-	__u64 bytes; /* 0: there is none */
+	__u64 bytes;   /* 0: there is none */
 };
 
-/* What the host tells trusted code about an attachment; first argument of every function offered. One page, read-only. */
+/* What the host tells trusted code about an attachment; first argument of every function offered. One page, read-only.
+ */
 struct elisa_info {
 	__u64 value; /* given by the manager */
-	__u32 vm; /* which VM calls */
+	__u32 vm;    /* which VM calls */
 	__u32 attachment;
 	__u32 writable; /* the object's memory may be written */
 	__u32 reserved;
