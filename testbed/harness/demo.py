@@ -1,53 +1,87 @@
 # SPDX-License-Identifier: MIT
-"""`make demo`: what there is to see, in a minute."""
+"""`make demo`: what there is to see, in two minutes."""
 
 import time
 
-from . import emulator, kernel, modules, runner
+from . import bench_core, emulator, kernel, runner
+from .context import Test
 from .machine import Machine
-from .run import TREE
 from .say import say
 
-VMX = TREE / "tests" / "vm" / "vmx"
+CALLS = 20000  # of each thread
+VCPUS = (1, 2, 4)
 
 
-def show_vmfunc(machine):
-    module = machine.put(modules.build(machine.kernel, VMX, "vmx"))
-    machine.call(f"insmod {module} test=vmfunc && rmmod vmx")
-    vcpu, = machine.count_of("vmfunc")["vcpus"]
-    say(f"  a guest switched to another EPT with VMFUNC and back, reading a page in each: {vcpu['vmfunc']} VMFUNC, "
-        f"{vcpu['guest']} instructions, {sum(vcpu['exits'].values())} VM exits")
+class Story:
+    """One host, three VMs, one counter."""
 
+    def __init__(self):
+        self.start = time.monotonic()
+        folder = runner.new_folder("demo")
+        self.machine = Machine(emulator.program(), kernel.current(), folder)
+        self.test = Test(self.machine, folder, None)
 
-def show_counts(guest):
-    guest.call(guest.put(TREE / "build" / "tests" / "vm" / "count"))
-    cost = min(region["cpus"][0]["host"] for region in guest.host.counts if region["name"] == "cpuid") // 20
-    say(f"  one CPUID in a guest costs {cost} instructions of the host (KVM's handling of the exit), counted exactly")
+    def at(self, text):
+        say(f"[{time.monotonic() - self.start:3.0f} s] {text}")
+
+    def boot(self):
+        self.at("booting a stock Debian kernel on an emulated CPU with VT-x")
+        self.machine.boot().load_kvm()
+        self.test.elisa()
+        self.at(f"the host is up: Linux {self.machine.kernel.version}, its own KVM, and elisa.ko")
+        self.at(f"starting three VMs: stock QEMU, the same stock kernel, {', '.join(map(str, VCPUS))} vCPUs")
+        guests = [self.test.guest(vcpus=vcpus, wait=False) for vcpus in VCPUS]
+        for guest in guests:
+            self.test.elisa_guest(guest.wait_ready(60))
+            self.at(f"{guest.name} is up, and elisa_guest.ko in it")
+        return guests
+
+    def count(self, guests):
+        """All vCPUs of all VMs at once."""
+        manager = self.test.manager("counter", vetted=True, grant="all")
+        self.at(f"on the host: {manager.job.command.removeprefix('exec ')}")
+        jobs = [guest.start(f"{self.test.program(guest, 'call-many')} counter gate {guest.vcpus} {CALLS}") for guest in guests]
+        added, total = 0, 0
+        for guest, job in zip(guests, jobs):
+            words = job.wait(60).check().out.split()
+            added, total = added + int(words[1]), max(total, int(words[3]))
+            self.at(f"{guest.name} has added {words[1]} with {guest.vcpus} threads")
+        self.at(f"the counter says {total}; added in all: {added}")
+        return manager, total == added
+
+    def hold(self, guests):
+        jobs = [guest.start(f"{self.test.program(guest, 'hold')} counter until-error") for guest in guests]
+        for job in jobs:
+            job.expect("^attached")
+        return jobs
+
+    def deaths(self, guests, manager):
+        jobs = self.hold(guests)
+        guests[1].kill()
+        answers = [guest.call("echo goes on").strip() for guest in (guests[0], guests[2])]
+        self.at(f"killed the QEMU of {guests[1].name} while it called; the others: {', '.join(answers)}")
+        manager.kill()
+        errors = [job.expect("^error").strip() for job in (jobs[0], jobs[2])]
+        self.at(f"killed the manager; calls of the others end with: {', '.join(errors)}")
+
+    def run(self):
+        try:
+            guests = self.boot()
+            manager, right = self.count(guests)
+            self.deaths(guests, manager)
+            self.test.clean_up()
+            complaints = [*filter(None, [self.machine.elisa.check_released()]), *runner.kernel_complaints(self.machine)]
+            self.at(f"left behind, or in the kernels' logs: {', '.join(complaints) or 'nothing'}")
+            return right and not complaints
+        finally:
+            self.machine.stop()
 
 
 def run():
-    start = time.monotonic()
-
-    def at(text):
-        say(f"[{time.monotonic() - start:3.0f} s] {text}")
-
-    machine = Machine(emulator.program(), kernel.current(), runner.new_folder("demo"))
-    try:
-        at("booting a stock Debian kernel on an emulated CPU with VT-x")
-        machine.boot().load_kvm()
-        at(f"the host is up: Linux {machine.kernel.version}, its own KVM loaded")
-        show_vmfunc(machine)
-        at("starting three guests: stock QEMU, the same stock kernel, 1, 2 and 4 vCPUs")
-        guests = [machine.guest(vcpus=vcpus, wait=False) for vcpus in (1, 2, 4)]
-        for guest in guests:
-            guest.wait_ready(60)
-            at(f"{guest.name} answers, with {guest.call('nproc').strip()} vCPUs")
-        show_counts(guests[0])
-        guests[1].kill()
-        answers = [guest.call("echo alive").strip() for guest in (guests[0], guests[2])]
-        at(f"killed {guests[1].name}; the others: {', '.join(answers)}")
-        complaints = runner.kernel_complaints(machine)
-        at(f"complaints in the kernels' logs: {len(complaints)}")
-        return 1 if complaints else 0
-    finally:
-        machine.stop()
+    story = Story()
+    if not story.run():
+        return 1
+    story.at("what it costs, counted:")
+    status = bench_core.run(None)
+    story.at("done")
+    return status

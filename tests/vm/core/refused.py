@@ -29,7 +29,7 @@ def guest(test):
     """The guest's driver, on a CPU that lacks something, and on a host without ours."""
     test.host.elisa.unload()
     alone = test.guest()
-    refuse(test, alone, "the host")
+    refuse(test, alone, "does not have ELISA loaded")
     test.elisa()
     for cpu, wanted in (("host,-pcid,-smap", "SMAP"), ("host,-pcid,-smep", "SMEP"), ("host", "PCID")):
         refuse(test, test.guest(qemu_options=("-cpu", cpu)), wanted)
