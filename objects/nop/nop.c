@@ -12,6 +12,12 @@ ELISA_ENTRY(echo, uint64_t value)
 	return (long)value;
 }
 
+/* All five arguments, each in its place. */
+ELISA_ENTRY(five, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+	return (long)(a0 + 10 * a1 + 100 * a2 + 1000 * a3 + 10000 * a4);
+}
+
 /* Adds to a byte of the object's memory: its former value, or -EINVAL. With 0 it only reads. */
 ELISA_ENTRY(touch, uint64_t offset, uint64_t add)
 {

@@ -166,7 +166,7 @@ def many(bench, figures):
 def run(_):
     figures = Figures("core")
     folder = runner.new_folder("bench-core")
-    machine = Machine(emulator.program(), kernel.current(), folder, apicv=False, memory_mb=MEMORY_MB)
+    machine = Machine(emulator.program(), kernel.current(), folder, memory_mb=MEMORY_MB)
     try:
         machine.boot().load_kvm()
         bench = Bench(machine, folder)

@@ -99,7 +99,9 @@ static int parse(size_t size, char reason[160])
 	static char *room;
 	size_t bytes = (good_size | (ELISA_PAGE - 1)) + 1;
 	struct elisa_image image;
+	uint64_t address;
 	char *copy;
+	int error;
 
 	if (!room) {
 		room = mmap(NULL, bytes + ELISA_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -110,7 +112,10 @@ static int parse(size_t size, char reason[160])
 	copy = memcpy(room + bytes - size, file, size);
 	assert_int_equal(mprotect(room, bytes, PROT_READ), 0);
 	reason[0] = 0;
-	return elisa_image_parse(copy, size, &image, reason, 160);
+	error = elisa_image_parse(copy, size, &image, reason, 160);
+	if (!error)
+		elisa_image_symbol(&image, "totals", &address);
+	return error;
 }
 
 static void refused(int error, const char *part)

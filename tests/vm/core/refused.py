@@ -18,6 +18,7 @@ def host(test):
     for parameters, wanted in (("", "has L1TF"), ("ignore_l1tf=1 region=0x1000", "no room for the addresses")):
         test.check(test.host.run(f"insmod {path} {parameters}").status, f"loaded with {parameters!r}")
         test.check(wanted in last_reason(test.host), f"the reason for {parameters!r}: {last_reason(test.host)}")
+    test.host.stop_guests()  # also those that tests share
     test.host.unload_kvm()
     status = test.host.run(f"insmod {path} ignore_l1tf=1").status
     test.host.load_kvm()

@@ -34,9 +34,10 @@ int main(int count, char **arguments)
 		memset(pages + i * PAGE, (int)i + 1, PAGE);
 	for (unsigned long round = 0; round < rounds; round++) {
 		struct elisa_attachment *attachment = attach(arguments[1], arguments[2]);
-		struct elisa_function echo = find(attachment, "echo");
+		struct elisa_function echo = find(attachment, "echo"), five = find(attachment, "five");
 
 		expect("echo", elisa_call1(&echo, round), (long)round);
+		expect("five", elisa_call(&five, 1, 2, 3, 4, 5), 54321);
 		if (buffers)
 			share_all(attachment, buffers, pages, round % 2 == 0);
 		elisa_detach(attachment);

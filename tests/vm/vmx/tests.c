@@ -199,6 +199,30 @@ static int virtual_interrupt_masked(struct hv *hv)
 		       ?: expect("the handler's mark with interrupts on", data_of(hv), HANDLER_MARK);
 }
 
+/*
+ * An EPT violation while a virtual interrupt is delivered says so: the interrupt is in service by then, and the host
+ * has to deliver it.
+ */
+static int virtual_interrupt_violation(struct hv *hv)
+{
+	u64 entry = hv->ept[0][3][HV_STACK];
+	int err = virtual_interrupts(hv, VIRTUAL_VECTOR);
+
+	LOAD(hv, HV_CODE, window);
+	hv->ept[0][3][HV_STACK] = 0;
+	err = err ?: expect("exit of the delivery", run_past_interrupts(hv), EXIT_REASON_EPT_VIOLATION) ?:
+	      expect("page", hv_read(GUEST_PHYSICAL_ADDRESS) >> PAGE_SHIFT, HV_STACK) ?:
+	      expect("SVI and RVI", hv_read(GUEST_INTR_STATUS), VIRTUAL_VECTOR << 8) ?:
+	      expect("IDT-vectoring information", hv_read(IDT_VECTORING_INFO_FIELD) & ~INTR_INFO_UNBLOCK_NMI,
+		     INTR_INFO_VALID_MASK | INTR_TYPE_EXT_INTR | VIRTUAL_VECTOR);
+	if (err)
+		return err;
+	hv->ept[0][3][HV_STACK] = entry;
+	hv_write(VM_ENTRY_INTR_INFO_FIELD, INTR_INFO_VALID_MASK | INTR_TYPE_EXT_INTR | VIRTUAL_VECTOR);
+	return expect("exit of the handler", run_past_interrupts(hv), EXIT_REASON_VMCALL)
+		       ?: expect("the handler's mark", data_of(hv), HANDLER_MARK);
+}
+
 /* EPTP switching there and back, and to an entry that is not valid. */
 static int vmfunc(struct hv *hv)
 {
@@ -292,6 +316,7 @@ static const struct {
 	{ "posted_nothing", posted_nothing },
 	{ "posted_delivery", posted_delivery },
 	{ "virtual_interrupt_masked", virtual_interrupt_masked },
+	{ "virtual_interrupt_violation", virtual_interrupt_violation },
 	{ "vmfunc", vmfunc },
 	{ "counted", counted },
 	{ "invalidations", invalidations },
