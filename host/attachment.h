@@ -49,6 +49,9 @@ struct elisa_pair {
 	struct elisa_ept stack_pt;
 	void *stack[ELISA_STACK_SIZE / ELISA_PAGE];
 	bool la57;
+	u32 number;   /* as holder of locks */
+	bool revoked; /* a lock was taken from the call below, which may not go on */
+	u32 revoked_call;
 };
 
 /* Made once, when the module is loaded. */

@@ -107,6 +107,13 @@ bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
 	if (cpu && cpu->swallow) {
 		cpu->swallow = false;
 		elisa_vcpu_drop_exception(vcpu);
+		if (cpu->lock_wait) {
+			int held = elisa_kvm_hold();
+
+			elisa_lock_wait(cpu, cpu->lock_wait);
+			cpu->lock_wait = 0;
+			elisa_kvm_release(held);
+		}
 		return true;
 	}
 	/* With a failed entry, bits above are set, and it is not one of ours. */

@@ -82,7 +82,7 @@ static void report_abort(const struct elisa_taken *taken, int error)
 }
 
 /* Exits that concern the host alone: what was interrupted can go on as if nothing had been. */
-static bool is_harmless(u32 reason)
+static bool is_harmless(const struct kvm_vcpu *vcpu, u32 reason)
 {
 	switch (reason) {
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
@@ -92,6 +92,8 @@ static bool is_harmless(u32 reason)
 	case EXIT_REASON_PAUSE_INSTRUCTION:
 	case EXIT_REASON_TPR_BELOW_THRESHOLD:
 		return true;
+	case EXIT_REASON_VMCALL:
+		return (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_LOCK_WAIT;
 	case EXIT_REASON_EXCEPTION_NMI:
 		return (elisa_vmread(VM_EXIT_INTR_INFO) & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR;
 	default:
@@ -99,8 +101,14 @@ static bool is_harmless(u32 reason)
 	}
 }
 
+/* Harmless ones at whose instruction RIP still is. */
+static bool skips_instruction(u32 reason)
+{
+	return reason == EXIT_REASON_PAUSE_INSTRUCTION || reason == EXIT_REASON_VMCALL;
+}
+
 /* Exits that KVM has to see although they are not harmless, or that are handled before its exit handler is called. */
-static bool is_for_kvm(u32 reason)
+static bool is_for_kvm(const struct kvm_vcpu *vcpu, u32 reason)
 {
 	if (reason == EXIT_REASON_EXCEPTION_NMI) {
 		u32 info = elisa_vmread(VM_EXIT_INTR_INFO);
@@ -109,7 +117,7 @@ static bool is_for_kvm(u32 reason)
 		       (info & INTR_INFO_VECTOR_MASK) == MC_VECTOR;
 	}
 	return reason == EXIT_REASON_MCE_DURING_VMENTRY || reason == EXIT_REASON_INVALID_STATE ||
-	       (reason != EXIT_REASON_PAUSE_INSTRUCTION && is_harmless(reason));
+	       (!skips_instruction(reason) && is_harmless(vcpu, reason));
 }
 
 static int abort_error(u32 reason)
@@ -200,14 +208,14 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	taken->eptp = eptp;
 	taken->pair = pair_of(eptp);
 	taken->exit_reason = reason;
-	taken->harmless = is_harmless(reason) && full_reason == reason;
+	taken->harmless = is_harmless(vcpu, reason) && full_reason == reason;
 	taken->rip = elisa_vmread(GUEST_RIP);
 	taken->rflags = elisa_vmread(GUEST_RFLAGS);
 	taken->interruptibility = elisa_vmread(GUEST_INTERRUPTIBILITY_INFO);
 	for (int reg = 0; reg < VCPU_REGS_RIP; reg++)
 		taken->regs[reg] = vcpu->arch.regs[reg];
 	taken->regs[VCPU_REGS_RSP] = elisa_vmread(GUEST_RSP);
-	if (reason == EXIT_REASON_PAUSE_INSTRUCTION)
+	if (skips_instruction(reason))
 		taken->rip += elisa_vmread(VM_EXIT_INSTRUCTION_LEN);
 
 	/* Nobody gets into the sub context by a slot that a call has left open. */
@@ -219,6 +227,10 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 		taken->harmless = false;
 		taken->error = -ETIME;
 	}
+	if (elisa_lock_revoked(taken->pair)) {
+		taken->harmless = false;
+		taken->error = -ECANCELED;
+	}
 	state = READ_ONCE(taken->pair->attachment->state);
 	if (state) {
 		taken->harmless = false;
@@ -229,8 +241,9 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	/* The interrupt flag stays as it is, so that KVM delivers what it would have delivered. */
 	taken->shown_rflags = X86_EFLAGS_FIXED | (taken->rflags & (X86_EFLAGS_IF | X86_EFLAGS_IOPL));
 	show(vcpu, cpu, taken);
+	cpu->lock_wait = taken->harmless && reason == EXIT_REASON_VMCALL ? taken->regs[VCPU_REGS_RDI] : 0;
 	WRITE_ONCE(cpu->held, taken->harmless ? taken->pair : NULL);
-	cpu->swallow = full_reason == reason && !is_for_kvm(reason);
+	cpu->swallow = full_reason == reason && !is_for_kvm(vcpu, reason);
 	if (!taken->harmless)
 		report_abort(taken, taken->error);
 }
@@ -278,6 +291,8 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 	int state = READ_ONCE(taken->pair->attachment->state);
 	bool unchanged = allowed && control_registers_unchanged(vcpu, cpu) && shown_unchanged(vcpu, taken);
 
+	if (!state && elisa_lock_revoked(taken->pair))
+		state = -ECANCELED;
 	if (!unchanged || state || elisa_vmread(VM_ENTRY_INTR_INFO_FIELD) & INTR_INFO_VALID_MASK) {
 		if (unchanged && state) {
 			taken->error = state;

@@ -38,7 +38,9 @@ struct elisa_cpu {
 	u64 ran_calls;
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
 	struct elisa_taken taken;
-	u32 retries; /* VMFUNC of the same slot that failed in a row for no reason that we know */
+	u64 lock_wait;                /* this exit asks for the lock at this address, inside */
+	u64 lock_word, lock_since_ns; /* what it has waited for before */
+	u32 retries;                  /* VMFUNC of the same slot that failed in a row for no reason that we know */
 };
 
 /* May this vCPU use VM functions as it stands now? */
@@ -48,6 +50,12 @@ struct elisa_cpu *elisa_cpu_create(struct elisa_vm *vm, struct kvm_vcpu *vcpu);
 void elisa_cpu_destroy(struct elisa_cpu *cpu);
 /* The call that was to begin or goes on returns ERROR to its caller: the vCPU stands at the landing. */
 void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
+
+/* The lock at ADDRESS is taken from a holder that does not go on. In a vCPU's thread, its call taken out; elisa_lock is
+ * not held. */
+void elisa_lock_wait(struct elisa_cpu *cpu, u64 address);
+/* Was a lock taken from the call that this vCPU's pair is in? */
+bool elisa_lock_revoked(const struct elisa_pair *pair);
 
 extern unsigned int elisa_call_limit_ms;
 

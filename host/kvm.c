@@ -22,6 +22,7 @@ static struct tracepoint *entry_point, *exit_point;
 static set_memory_region_fn *set_memory_region;
 static void (*vcpu_kick)(struct kvm_vcpu *vcpu);
 static void (*put_kvm)(struct kvm *kvm);
+static int (*yield_to_vcpu)(struct kvm_vcpu *vcpu);
 static struct module *(*module_of)(unsigned long address);
 static struct module *kvm_intel;
 
@@ -120,6 +121,8 @@ static int find_all(struct elisa_why *why)
 		error = find(&vcpu_kick, "kvm_vcpu_kick", why);
 	if (!error)
 		error = find(&put_kvm, "kvm_put_kvm", why);
+	if (!error)
+		error = find(&yield_to_vcpu, "kvm_vcpu_yield_to", why);
 	if (!error)
 		error = find(&module_of, "__module_address", why);
 	for (struct hook *hook = hooks; !error && hook < hooks + HOOKS; hook++) {
@@ -262,6 +265,11 @@ void elisa_vcpu_nudge(struct kvm_vcpu *vcpu)
 {
 	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);
 	vcpu_kick(vcpu);
+}
+
+void elisa_vcpu_yield_to(struct kvm_vcpu *vcpu)
+{
+	yield_to_vcpu(vcpu);
 }
 
 unsigned long elisa_vm_address(struct kvm *kvm, gpa_t gpa, u64 *bytes)

@@ -46,6 +46,9 @@ void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu);
 /* Makes a halted vCPU go through an entry and an exit soon: to its guest HLT ends for no reason, as it may. */
 void elisa_vcpu_nudge(struct kvm_vcpu *vcpu);
 
+/* Gives the rest of this thread's time slice to that of the vCPU, if it is runnable and does not run. */
+void elisa_vcpu_yield_to(struct kvm_vcpu *vcpu);
+
 /* --- a VM */
 
 /* The VMM's address of guest memory; 0 if GPA is not writable memory. *BYTES: in, wanted; out, how much of it lies

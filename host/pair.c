@@ -6,6 +6,8 @@
 
 #define RW (ELISA_EPT_READ | ELISA_EPT_WRITE)
 
+static u32 last_number; /* with elisa_lock held; 0 holds no lock */
+
 static int build_stack(struct elisa_pair *pair)
 {
 	int error = elisa_ept_create(&pair->stack_pt, &pair->pages.allocator, ELISA_EPT_PT);
@@ -85,8 +87,11 @@ int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu
 	pair->attachment = attachment;
 	pair->cpu = cpu;
 	pair->la57 = la57;
+	pair->number = ++last_number;
 	elisa_pages_init(&pair->pages);
 	error = build_stack(pair);
+	if (!error)
+		*(u32 *)(pair->stack[0] + ELISA_LOCK_OWNER_OFFSET - ELISA_STACK_OFFSET) = pair->number;
 	if (!error)
 		error = build_gate(pair);
 	if (!error)

@@ -71,7 +71,7 @@ static int name_memory(struct call *call)
 	int error;
 
 	if (!count || count > ELISA_EXTENTS_MAX || request->memory.gpa % ELISA_PAGE)
-		return elisa_refuse(call->why, -EINVAL, "a piece of memory has 1 to %lu extents on a page",
+		return elisa_refuse(call->why, -EINVAL, "a piece of memory has 1 to %zu extents on a page",
 				    ELISA_EXTENTS_MAX);
 	extents = kmalloc_array(count, sizeof(*extents), GFP_KERNEL);
 	if (!extents)

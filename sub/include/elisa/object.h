@@ -127,63 +127,80 @@ static inline void elisa_zero(void *to, uint64_t bytes)
 }
 
 /*
- * A lock in the object's memory. Its word says who holds it, so that the host can take it from one that does not go on:
- * it raises the epoch and clears the owner, and the unlock of the former holder then fails.
+ * A lock in the object's memory that nobody blocks for long: the host takes it from a holder that is dead, was aborted,
+ * is stopped or not scheduled, as soon as somebody waits for it. The next to take it is told, and has to make whole
+ * what the lock protects before it goes on; the holder's own call, if it still runs, is aborted first.
  */
 struct elisa_lock {
-	uint64_t word;    /* bits 0 to 31: owner, its attachment + 1, or 0; bits 32 to 63: epoch */
-	uint32_t waiters; /* how many spin: the host interferes only for somebody */
-	uint32_t reserved;
+	uint64_t word; /* layout.h: ELISA_LOCK_DEAD */
 };
 
-#define ELISA_LOCK_SPINS 100000
+#define ELISA_LOCK_SPINS 1000 /* before the host is asked; it decides how long is too long */
 
+#if defined(__KERNEL__) || defined(ELISA_TEST)
+/* The host executes one call of an attachment at a time per vCPU, and is not aborted. */
 static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
 {
 	return (uint64_t)info->attachment + 1;
 }
 
-/* 0, or -EBUSY. */
-static inline int elisa_trylock(struct elisa_lock *lock, const struct elisa_info *info)
+static inline void elisa_lock_wait(struct elisa_lock *lock)
 {
-	uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+	(void)lock;
+}
+#else
+static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
+{
+	const uint64_t stack = ELISA_BASE + ELISA_STACK_OFFSET;
+	const uint32_t *number = (const uint32_t *)(ELISA_BASE + ELISA_LOCK_OWNER_OFFSET);
+	const uint32_t *calls = (const uint32_t *)(stack + ELISA_STACK_SIZE - ELISA_FRAME_CALLS);
 
-	if ((uint32_t)word)
-		return -EBUSY;
-	/* Acquire: what the former holder wrote is seen by whoever takes the lock. */
-	return __atomic_compare_exchange_n(&lock->word, &word, word | elisa_lock_owner(info), 0, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED)
-		       ? 0
-		       : -EBUSY;
+	(void)info;
+	return (uint64_t)*number << 32 | *calls;
 }
 
-/* Waits, but not for ever: 0, or -EBUSY. */
+static inline void elisa_lock_wait(struct elisa_lock *lock)
+{
+	asm volatile("vmcall" : : "a"((uint64_t)ELISA_LOCK_WAIT), "D"(lock) : "memory");
+}
+#endif
+
+/* 0; -EOWNERDEAD: taken, from one that had not finished; -EBUSY: not taken. */
+static inline int elisa_trylock(struct elisa_lock *lock, const struct elisa_info *info)
+{
+	uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED), dead = word == ELISA_LOCK_DEAD;
+
+	if (word && !dead)
+		return -EBUSY;
+	/* Acquire: what the former holder wrote is seen by whoever takes the lock. */
+	if (!__atomic_compare_exchange_n(&lock->word, &word, elisa_lock_owner(info), 0, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return -EBUSY;
+	return dead ? -EOWNERDEAD : 0;
+}
+
+/* Waits until it is taken: 0 or -EOWNERDEAD. */
 static inline int elisa_lock(struct elisa_lock *lock, const struct elisa_info *info)
 {
-	int error = elisa_trylock(lock, info);
+	uint32_t spins = 0;
+	int error;
 
-	if (!error)
-		return 0;
-	__atomic_fetch_add(&lock->waiters, 1, __ATOMIC_RELAXED);
-	for (uint32_t spins = 0; error && spins < ELISA_LOCK_SPINS; spins++) {
+	while ((error = elisa_trylock(lock, info)) == -EBUSY) {
 		__builtin_ia32_pause();
-		error = elisa_trylock(lock, info);
+		if (++spins % ELISA_LOCK_SPINS == 0)
+			elisa_lock_wait(lock);
 	}
-	__atomic_fetch_sub(&lock->waiters, 1, __ATOMIC_RELAXED);
 	return error;
 }
 
-/* 0, or -EOWNERDEAD if the lock was taken from the caller meanwhile. */
+/* 0, or -EOWNERDEAD if it was not the caller's (any more). */
 static inline int elisa_unlock(struct elisa_lock *lock, const struct elisa_info *info)
 {
-	uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+	uint64_t word = elisa_lock_owner(info);
 
-	if ((uint32_t)word != elisa_lock_owner(info))
-		return -EOWNERDEAD;
 	/* Release: what we wrote is seen before the lock is free. */
-	return __atomic_compare_exchange_n(&lock->word, &word, word >> 32 << 32, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
-		       ? 0
-		       : -EOWNERDEAD;
+	return __atomic_compare_exchange_n(&lock->word, &word, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED) ? 0
+													 : -EOWNERDEAD;
 }
 
 #endif

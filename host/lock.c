@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Locks in objects' memory: a waiter asks for one whose holder does not go on. Whoever holds it is kept from going on
+ * before the word is changed, so that no two calls are ever in what the lock protects.
+ */
+#include <linux/module.h>
+#include <linux/timekeeping.h>
+
+#include "inside.h"
+#include "kvm.h"
+
+static unsigned int lock_limit_us = 1000;
+module_param(lock_limit_us, uint, 0644);
+MODULE_PARM_DESC(lock_limit_us, "a lock that a call waits for is taken from its holder after this long (1000)");
+
+static u32 call_of(const struct elisa_pair *pair)
+{
+	return elisa_pair_frame(pair, ELISA_FRAME_CALLS);
+}
+
+bool elisa_lock_revoked(const struct elisa_pair *pair)
+{
+	return READ_ONCE(pair->revoked) && call_of(pair) == pair->revoked_call;
+}
+
+static struct elisa_pair *find_holder(const struct elisa_object *object, u64 word)
+{
+	struct elisa_attachment *attachment;
+	struct elisa_pair *pair;
+
+	list_for_each_entry(attachment, &object->attachments, in_object) list_for_each_entry(
+		pair, &attachment->pairs, in_attachment) if (pair->number == word >> 32) return pair;
+	return NULL;
+}
+
+/* Has the same word been waited for beyond the limit? A waiter that comes again after long has waited all the time. */
+static bool waited_enough(struct elisa_cpu *cpu, u64 word)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	if (cpu->lock_word != word) {
+		cpu->lock_word = word;
+		cpu->lock_since_ns = now;
+		return false;
+	}
+	return now - cpu->lock_since_ns > lock_limit_us * (u64)NSEC_PER_USEC;
+}
+
+static void wait(struct elisa_cpu *cpu, const struct elisa_object *object, u64 offset)
+{
+	u64 *lock = page_address(elisa_memory_page(object->memory, offset)) + offset_in_page(offset);
+	u64 word = READ_ONCE(*lock);
+	struct elisa_pair *holder;
+
+	if (!word || word == ELISA_LOCK_DEAD)
+		return;
+	holder = find_holder(object, word);
+	/* A holder whose call has ended without unlocking, or who is gone, is in nobody's way. */
+	if (holder && call_of(holder) == (u32)word) {
+		if (!waited_enough(cpu, word)) {
+			elisa_vcpu_yield_to(holder->cpu->vcpu);
+			return;
+		}
+		holder->revoked_call = word;
+		/* The number before the flag. */
+		smp_store_release(&holder->revoked, true);
+		/* It leaves its guest, and is aborted there or at its next entry: from here on that call does nothing
+		 * more. */
+		elisa_flush_all_cpus();
+	}
+	cmpxchg(lock, word, (u64)ELISA_LOCK_DEAD);
+}
+
+void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
+{
+	u64 offset = address - (ELISA_BASE + ELISA_MEMORY_OFFSET);
+	const struct elisa_object *object;
+	struct elisa_pair *waiter;
+
+	mutex_lock(&elisa_lock);
+	waiter = READ_ONCE(cpu->held);
+	object = waiter ? waiter->attachment->object : NULL;
+	if (object && object->memory && waiter->attachment->writable && IS_ALIGNED(offset, sizeof(u64)) &&
+	    offset < object->memory->bytes)
+		wait(cpu, object, offset);
+	mutex_unlock(&elisa_lock);
+}
