@@ -20,6 +20,8 @@ unsigned int elisa_call_limit_ms = 10;
 module_param_named(call_limit_ms, elisa_call_limit_ms, uint, 0644);
 MODULE_PARM_DESC(call_limit_ms, "a call that has run for longer is aborted (10)");
 
+#define VMFUNC_BYTES 3
+#define NMI (INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR)
 #define SEGMENT_DPL(access_rights) (((access_rights) >> 5) & 3)
 #define CS_USER_64 0xa0fb /* present, DPL 3, code, accessed, L, G */
 #define SS_USER 0xc0f3    /* present, DPL 3, data, accessed, B, G */
@@ -248,6 +250,19 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 		report_abort(taken, taken->error);
 }
 
+/* The VMFUNC with which a call returns while an NMI waits: the switch is completed here, and KVM delivers. */
+static bool complete_return(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu)
+{
+	if (!cpu->nmi_waits || elisa_vmread(VM_EXIT_REASON) != EXIT_REASON_VMFUNC ||
+	    elisa_vmread(GUEST_RIP) != ELISA_LANDING - VMFUNC_BYTES || (u32)vcpu->arch.regs[VCPU_REGS_RAX] ||
+	    (u32)vcpu->arch.regs[VCPU_REGS_RCX])
+		return false;
+	elisa_vmwrite(EPT_POINTER, cpu->default_eptp);
+	elisa_vcpu_set_rip(vcpu, ELISA_LANDING);
+	cpu->swallow = true;
+	return true;
+}
+
 void elisa_on_exit(struct kvm_vcpu *vcpu)
 {
 	struct elisa_vm *vm = elisa_vm_find(vcpu->kvm);
@@ -262,10 +277,14 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 	cpu->cr4 = elisa_vmread(GUEST_CR4);
 	cpu->efer = vcpu->arch.efer;
 	eptp = elisa_vmread(EPT_POINTER);
-	if (unlikely(eptp != cpu->default_eptp))
-		take_out(vcpu, cpu, eptp);
-	else
+	if (likely(eptp == cpu->default_eptp))
 		cpu->ran_pair = NULL;
+	else if (!complete_return(vcpu, cpu))
+		take_out(vcpu, cpu, eptp);
+	if (cpu->nmi_waits && !cpu->held) {
+		cpu->nmi_waits = false;
+		elisa_vcpu_look_for_events(vcpu);
+	}
 }
 
 static bool control_registers_unchanged(const struct kvm_vcpu *vcpu, const struct elisa_cpu *cpu)
@@ -290,10 +309,16 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 	struct elisa_taken *taken = &cpu->taken;
 	int state = READ_ONCE(taken->pair->attachment->state);
 	bool unchanged = allowed && control_registers_unchanged(vcpu, cpu) && shown_unchanged(vcpu, taken);
+	u32 event = elisa_vmread(VM_ENTRY_INTR_INFO_FIELD);
 
 	if (!state && elisa_lock_revoked(taken->pair))
 		state = -ECANCELED;
-	if (!unchanged || state || elisa_vmread(VM_ENTRY_INTR_INFO_FIELD) & INTR_INFO_VALID_MASK) {
+	if (unchanged && !state && (event & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) == NMI) {
+		elisa_vcpu_put_off_nmi(vcpu);
+		cpu->nmi_waits = true;
+		event = 0;
+	}
+	if (!unchanged || state || event & INTR_INFO_VALID_MASK) {
 		if (unchanged && state) {
 			taken->error = state;
 			vcpu->arch.regs[VCPU_REGS_RDX] = state;
@@ -385,10 +410,7 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	allowed = READ_ONCE(vm->callable) && !vm->collides && elisa_inside_allowed(vcpu);
 	/* Where KVM keeps its root, also after it has changed it. */
 	eptp = elisa_vmread(EPT_POINTER);
-	if (eptp != cpu->default_eptp) {
-		cpu->default_eptp = eptp;
-		WRITE_ONCE(cpu->list[0], eptp);
-	}
+	cpu->default_eptp = eptp;
 	/*
 	 * With PCID off a guest's own MOV to CR3 kills what is cached of any EPTP under its VPID. KVM changes control
 	 * registers without: what gate and sub contexts have cached under the old ones must not serve the new.
@@ -397,6 +419,11 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 		elisa_invvpid(elisa_vmread(VIRTUAL_PROCESSOR_ID));
 	if (READ_ONCE(cpu->held) && xchg(&cpu->held, NULL))
 		put_back(vcpu, cpu, allowed);
+	if (cpu->nmi_waits && !cpu->put_back) {
+		cpu->nmi_waits = false;
+		elisa_vcpu_look_for_events(vcpu);
+	}
+	WRITE_ONCE(cpu->list[0], cpu->nmi_waits ? ELISA_EPTP_NONE : eptp);
 	if (READ_ONCE(vm->callable))
 		let_vmfunc_exit();
 	enable(cpu, allowed);

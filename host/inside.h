@@ -38,6 +38,7 @@ struct elisa_cpu {
 	u64 ran_calls;
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
 	struct elisa_taken taken;
+	bool nmi_waits; /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
 	u64 lock_wait;                /* this exit asks for the lock at this address, inside */
 	u64 lock_word, lock_since_ns; /* what it has waited for before */
 	u32 retries;                  /* VMFUNC of the same slot that failed in a row for no reason that we know */

@@ -261,6 +261,18 @@ void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu)
 	vcpu->arch.exception.injected = false;
 }
 
+void elisa_vcpu_put_off_nmi(struct kvm_vcpu *vcpu)
+{
+	elisa_vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
+	vcpu->arch.nmi_injected = false;
+	vcpu->arch.nmi_pending++;
+}
+
+void elisa_vcpu_look_for_events(struct kvm_vcpu *vcpu)
+{
+	kvm_make_request(KVM_REQ_EVENT, vcpu);
+}
+
 void elisa_vcpu_nudge(struct kvm_vcpu *vcpu)
 {
 	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);

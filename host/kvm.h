@@ -43,6 +43,10 @@ u64 elisa_vcpu_rsp(const struct kvm_vcpu *vcpu);
 /* An exception that inside code raised and could not deliver is nobody's: it must not be delivered at the landing. */
 void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu);
 
+/* The NMI that was to be injected at this entry waits; elisa_vcpu_look_for_events() has KVM try again. */
+void elisa_vcpu_put_off_nmi(struct kvm_vcpu *vcpu);
+void elisa_vcpu_look_for_events(struct kvm_vcpu *vcpu);
+
 /* Makes a halted vCPU go through an entry and an exit soon: to its guest HLT ends for no reason, as it may. */
 void elisa_vcpu_nudge(struct kvm_vcpu *vcpu);
 
