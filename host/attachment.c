@@ -313,6 +313,8 @@ found:
 		elisa_memory_destroy(extra);
 		return 0;
 	}
+	if (extra && attachment->scheme != ELISA_SCHEME_GATE)
+		return elisa_refuse(why, -EOPNOTSUPP, "memory of its own goes with calls through the gate only");
 	if (extra) {
 		if (extra->bytes > ELISA_EXTRA_MAX)
 			return elisa_refuse(why, -E2BIG, "more than %lu GiB for one attachment", ELISA_EXTRA_MAX >> 30);
@@ -384,6 +386,9 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 		elisa_pair_destroy(pair);
 	}
 	attachment->pair_count = 0;
+	elisa_ept_destroy(&attachment->extra_ept);
+	elisa_memory_destroy(attachment->extra);
+	attachment->extra = NULL;
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		if (attachment->buffers[i])
 			drop_buffer(attachment, i);
@@ -421,6 +426,8 @@ void elisa_detach(struct elisa_attachment *attachment)
 			nudge_all(vm);
 	}
 	elisa_attachment_kill(attachment, -ENOTCONN);
+	/* Calls that the host executes and that found it in its slot: kill() has not waited for those of a dead one. */
+	synchronize_srcu_expedited(&elisa_call_srcu);
 	__clear_bit(attachment->slot, vm->slots_used);
 	list_del(&attachment->in_vm);
 	kref_put(&attachment->ref, release);

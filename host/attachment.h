@@ -48,7 +48,6 @@ struct elisa_pair {
 	struct elisa_context gate, sub;
 	struct elisa_ept stack_pt;
 	void *stack[ELISA_STACK_SIZE / ELISA_PAGE];
-	bool la57;
 	u32 number;   /* as holder of locks */
 	bool revoked; /* a lock was taken from the call below, which may not go on */
 	u32 revoked_call;
@@ -79,7 +78,7 @@ int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_mem
 			   struct elisa_why *why);
 int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why);
 /* For the vCPU's first call, in its own thread; -ENOMEM. */
-int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu, bool la57);
+int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu);
 /* No vCPU can be in it, and its translations are flushed. */
 void elisa_pair_destroy(struct elisa_pair *pair);
 struct elisa_pair *elisa_pair_find(const struct elisa_attachment *attachment, const struct elisa_cpu *cpu);

@@ -164,7 +164,8 @@ static int reason(struct session *session, union argument *argument)
 
 static int stats(struct session *session, union argument *argument)
 {
-	argument->stats = (struct elisa_ioc_stats){ .size = sizeof(argument->stats) };
+	elisa_memory_flush();
+	argument->stats = (struct elisa_ioc_stats){ .size = argument->size };
 	mutex_lock(&elisa_lock);
 	elisa_stats_get(&argument->stats);
 	mutex_unlock(&elisa_lock);

@@ -2,7 +2,7 @@
 /* Exits that are ours: guests' requests, first calls on a vCPU, and calls that were aborted. In the vCPU's thread. */
 #include <asm/vmx.h>
 #include <elisa/hypercall.h>
-#include <linux/slab.h>
+#include <linux/nospec.h>
 
 #include "inside.h"
 #include "interpose.h"
@@ -38,8 +38,8 @@ static int find_cpu(struct elisa_vm *vm, struct kvm_vcpu *vcpu, struct elisa_cpu
 static int prepare_call(struct elisa_vm *vm, struct kvm_vcpu *vcpu, u32 gate_slot)
 {
 	u32 slot = gate_slot - ELISA_GATE_SLOT(0);
-	struct elisa_attachment *attachment = slot < ELISA_SUB_SLOTS ? vm->slots[slot] : NULL;
-	struct elisa_pair *pair;
+	struct elisa_attachment *attachment =
+		slot < ELISA_SUB_SLOTS ? vm->slots[array_index_nospec(slot, ELISA_SUB_SLOTS)] : NULL;
 	struct elisa_cpu *cpu;
 	int error;
 
@@ -54,11 +54,10 @@ static int prepare_call(struct elisa_vm *vm, struct kvm_vcpu *vcpu, u32 gate_slo
 	error = find_cpu(vm, vcpu, &cpu);
 	if (error)
 		return error;
-	pair = elisa_pair_find(attachment, cpu);
-	if (!pair)
-		return elisa_pair_create(attachment, cpu, elisa_inside_la57(vcpu));
-	if (pair->la57 != elisa_inside_la57(vcpu))
+	if (cpu->la57 != elisa_inside_la57(vcpu))
 		return -EOPNOTSUPP;
+	if (!elisa_pair_find(attachment, cpu))
+		return elisa_pair_create(attachment, cpu);
 	/* VM functions were off for a while; they are on at the next entry. */
 	return cpu->retries++ < RETRIES ? 0 : -EIO;
 }
@@ -107,6 +106,9 @@ bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
 	if (cpu && cpu->swallow) {
 		cpu->swallow = false;
 		elisa_vcpu_drop_exception(vcpu);
+		if (cpu->taken.vector)
+			elisa_vcpu_inject_interrupt(vcpu, cpu->taken.vector);
+		cpu->taken.vector = 0;
 		if (cpu->lock_wait) {
 			int held = elisa_kvm_hold();
 
@@ -116,8 +118,10 @@ bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
 		}
 		return true;
 	}
-	/* With a failed entry, bits above are set, and it is not one of ours. */
 	reason = elisa_vmread(VM_EXIT_REASON);
+	if (reason >> 31) /* the entry failed */
+		return false;
+	reason = (u16)reason;
 	if (reason == EXIT_REASON_VMCALL || (reason == EXIT_REASON_VMFUNC && vm)) {
 		int held = elisa_kvm_hold();
 		bool handled = reason == EXIT_REASON_VMCALL ? handle_vmcall(vm, vcpu) : handle_vmfunc(vm, vcpu);

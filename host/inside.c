@@ -43,6 +43,9 @@ bool elisa_inside_allowed(const struct kvm_vcpu *vcpu)
 
 	if (elisa_vcpu_is_nested(vcpu) || elisa_vcpu_is_in_smm(vcpu) || vcpu->guest_debug)
 		return false;
+	/* Their records are written by the CPU itself to where the guest says, in whatever context it is. */
+	if (vcpu->arch.pmu.pebs_enable || elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_PT_USE_GPA)
+		return false;
 	if (owned & ~CR4_MAY_OWN || vcpu->arch.cr0_guest_owned_bits & (X86_CR0_PE | X86_CR0_PG))
 		return false;
 	return (cr4 & CR4_REQUIRED) == CR4_REQUIRED && !(cr4 & ~owned & ~CR4_ALLOWED) && vcpu->arch.efer & EFER_LMA &&
@@ -61,7 +64,7 @@ static struct elisa_pair *pair_of(u64 eptp)
 
 static u8 *slot_byte(const struct elisa_taken *taken)
 {
-	return (u8 *)(taken->pair->cpu->list + taken->pair->attachment->slot);
+	return (u8 *)(taken->pair->cpu->list + taken->slot);
 }
 
 static void report_abort(const struct elisa_taken *taken, int error)
@@ -200,17 +203,35 @@ static void show(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, struct elisa_take
 	}
 }
 
+/*
+ * With virtual-interrupt delivery the CPU moves a vector from requested to in service, and then finds no IDT inside:
+ * that ends as a triple fault without a word of the vector, and with it in service for ever. It is injected at the
+ * landing.
+ */
+static u8 interrupt_begun(const struct elisa_taken *taken, u8 in_service_before)
+{
+	u8 in_service;
+
+	if (taken->exit_reason != EXIT_REASON_TRIPLE_FAULT || !(taken->rflags & X86_EFLAGS_IF) ||
+	    !(elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY))
+		return 0;
+	in_service = elisa_vmread(GUEST_INTR_STATUS) >> 8;
+	return in_service == in_service_before ? 0 : in_service;
+}
+
 static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 {
 	struct elisa_taken *taken = &cpu->taken;
 	u32 full_reason = elisa_vmread(VM_EXIT_REASON), reason = full_reason & 0xffff;
+	bool failed = full_reason >> 31; /* the entry; bits between tell of other things, such as bus locks */
 	int state;
 
 	memset(taken, 0, sizeof(*taken));
 	taken->eptp = eptp;
 	taken->pair = pair_of(eptp);
 	taken->exit_reason = reason;
-	taken->harmless = is_harmless(vcpu, reason) && full_reason == reason;
+	taken->slot = taken->pair->attachment->slot;
+	taken->harmless = is_harmless(vcpu, reason) && !failed;
 	taken->rip = elisa_vmread(GUEST_RIP);
 	taken->rflags = elisa_vmread(GUEST_RFLAGS);
 	taken->interruptibility = elisa_vmread(GUEST_INTERRUPTIBILITY_INFO);
@@ -241,13 +262,17 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	show_callers_registers(taken, (eptp & ELISA_EPT_ADDRESS) == elisa_page_physical(taken->pair->gate.root));
 	taken->shown_regs[VCPU_REGS_RDX] = taken->error;
 	/* The interrupt flag stays as it is, so that KVM delivers what it would have delivered. */
+	taken->vector = interrupt_begun(taken, cpu->in_service);
 	taken->shown_rflags = X86_EFLAGS_FIXED | (taken->rflags & (X86_EFLAGS_IF | X86_EFLAGS_IOPL));
 	show(vcpu, cpu, taken);
 	cpu->lock_wait = taken->harmless && reason == EXIT_REASON_VMCALL ? taken->regs[VCPU_REGS_RDI] : 0;
 	WRITE_ONCE(cpu->held, taken->harmless ? taken->pair : NULL);
-	cpu->swallow = full_reason == reason && !is_for_kvm(vcpu, reason);
-	if (!taken->harmless)
+	cpu->swallow = !failed && !is_for_kvm(vcpu, reason);
+	if (!taken->harmless) {
+		/* Where trusted code has faulted is nobody's business; KVM writes it back at the next entry. */
+		vcpu->arch.cr2 = 0;
 		report_abort(taken, taken->error);
+	}
 }
 
 /* The VMFUNC with which a call returns while an NMI waits: the switch is completed here, and KVM delivers. */
@@ -404,10 +429,11 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	/* The last entry failed before it began, and there was no exit: what it was to go on with is over. */
 	if (unlikely(cpu->put_back)) {
 		cpu->put_back = false;
-		WRITE_ONCE(*slot_byte(&cpu->taken), ELISA_EPTP_LOCKED);
+		WRITE_ONCE(*(u8 *)(cpu->list + cpu->taken.slot), ELISA_EPTP_LOCKED);
 		show(vcpu, cpu, &cpu->taken);
 	}
-	allowed = READ_ONCE(vm->callable) && !vm->collides && elisa_inside_allowed(vcpu);
+	allowed = READ_ONCE(vm->callable) && !vm->collides && elisa_inside_allowed(vcpu) &&
+		  cpu->la57 == elisa_inside_la57(vcpu);
 	/* Where KVM keeps its root, also after it has changed it. */
 	eptp = elisa_vmread(EPT_POINTER);
 	cpu->default_eptp = eptp;
@@ -426,6 +452,8 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	WRITE_ONCE(cpu->list[0], cpu->nmi_waits ? ELISA_EPTP_NONE : eptp);
 	if (READ_ONCE(vm->callable))
 		let_vmfunc_exit();
+	if (allowed && elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+		cpu->in_service = elisa_vmread(GUEST_INTR_STATUS) >> 8;
 	enable(cpu, allowed);
 	cpu->on = allowed;
 }
@@ -445,6 +473,7 @@ struct elisa_cpu *elisa_cpu_create(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 		return NULL;
 	cpu->vcpu = vcpu;
 	cpu->vm = vm;
+	cpu->la57 = elisa_inside_la57(vcpu);
 	INIT_LIST_HEAD(&cpu->pairs);
 	elisa_pages_init(&cpu->pages);
 	cpu->list = elisa_page_alloc(&cpu->pages);

@@ -12,8 +12,10 @@
 struct elisa_taken {
 	bool harmless;
 	u8 slot_byte;
+	u32 slot;  /* of the list, which outlives the pair */
 	int error; /* what the call returns if it does not go on */
 	u32 exit_reason;
+	u8 vector; /* of a virtual interrupt that the CPU began to deliver inside, or 0 */
 	struct elisa_pair *pair;
 	u64 eptp, rip, rflags, interruptibility;
 	u64 regs[NR_VCPU_REGS];                     /* RSP among them */
@@ -28,6 +30,7 @@ struct elisa_cpu {
 	struct elisa_ept list_pt;
 	struct list_head pairs;
 	bool on;                           /* VM functions were on at the last entry */
+	bool la57;                         /* the paging depth that its contexts are built for */
 	bool enabled;                      /* KVM's VMCS has them on, and holds the module */
 	bool put_back;                     /* the last entry went on inside, and there was no exit yet */
 	bool swallow;                      /* this exit is no business of KVM's */
@@ -38,8 +41,9 @@ struct elisa_cpu {
 	u64 ran_calls;
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
 	struct elisa_taken taken;
+	u8 in_service;  /* the virtual interrupt that was, at the last entry */
 	bool nmi_waits; /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
-	u64 lock_wait;                /* this exit asks for the lock at this address, inside */
+	u64 lock_wait;  /* this exit asks for the lock at this address, inside */
 	u64 lock_word, lock_since_ns; /* what it has waited for before */
 	u32 retries;                  /* VMFUNC of the same slot that failed in a row for no reason that we know */
 };

@@ -62,7 +62,7 @@ static int map(const struct elisa_memory *memory, struct elisa_range *range)
 	range->address = (unsigned long)elisa_memory_vmap(memory);
 	if (!range->address)
 		return -ENOMEM;
-	range->bytes = memory->bytes;
+	smp_store_release(&range->bytes, memory->bytes); /* whoever sees it finds the address */
 	return 0;
 }
 
@@ -108,15 +108,16 @@ int elisa_interpose_share(struct elisa_attachment *attachment, u32 buffer, const
 	return map(memory, &attachment->info->buffers[buffer]);
 }
 
-/* No call of the host's looks at the buffer any more when its mapping goes. */
 void elisa_interpose_unshare(struct elisa_attachment *attachment, u32 buffer)
 {
-	struct elisa_range range = attachment->info->buffers[buffer];
+	struct elisa_range *range = &attachment->info->buffers[buffer];
+	void *address = (void *)(unsigned long)range->address;
 
-	attachment->info->buffers[buffer] = (struct elisa_range){};
+	WRITE_ONCE(range->bytes, 0);
+	/* Calls that have seen the buffer are over after this. */
 	synchronize_srcu_expedited(&elisa_call_srcu);
-	if (range.address)
-		vunmap((void *)(unsigned long)range.address);
+	range->address = 0;
+	vunmap(address);
 }
 
 int elisa_interpose_function(const struct elisa_attachment *attachment, const char *name)

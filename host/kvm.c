@@ -57,8 +57,13 @@ void elisa_kvm_release(int held)
 
 static int handle_exit(struct kvm_vcpu *vcpu, int fastpath)
 {
-	if (elisa_on_handle_exit(vcpu))
-		return 1;
+	/* With the exit said to be handled it still does what is due at each: it empties the log of dirty pages. */
+	if (elisa_on_handle_exit(vcpu)) {
+		/* But takes it for an error if an event was being delivered, as one may have been inside. */
+		if (elisa_vmread(IDT_VECTORING_INFO_FIELD) & VECTORING_INFO_VALID_MASK)
+			return 1;
+		fastpath = EXIT_FASTPATH_EXIT_HANDLED;
+	}
 	/* A tail call: nothing of ours is on the stack while KVM's handler sleeps. */
 	return ((handle_exit_fn *)hooks[HANDLE_EXIT].original)(vcpu, fastpath);
 }
@@ -162,6 +167,7 @@ static int hold_kvm_intel(struct elisa_why *why)
 
 int elisa_kvm_init(struct elisa_why *why)
 {
+	const bool *tdp_enabled;
 	int error = find_lookup(why);
 
 	if (error)
@@ -172,6 +178,9 @@ int elisa_kvm_init(struct elisa_why *why)
 	error = find_all(why);
 	if (error)
 		return error;
+	tdp_enabled = (const bool *)lookup("tdp_enabled");
+	if (!tdp_enabled || !*tdp_enabled)
+		return elisa_refuse(why, -EOPNOTSUPP, "kvm_intel runs without EPT: load it with ept=1");
 	error = hold_kvm_intel(why);
 	if (error)
 		return error;
@@ -259,6 +268,19 @@ void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu)
 {
 	vcpu->arch.exception.pending = false;
 	vcpu->arch.exception.injected = false;
+	/* `int n` is such an exception too. */
+	if (vcpu->arch.interrupt.soft)
+		vcpu->arch.interrupt.injected = false;
+}
+
+void elisa_vcpu_inject_interrupt(struct kvm_vcpu *vcpu, u8 vector)
+{
+	if (vcpu->arch.interrupt.injected)
+		return;
+	vcpu->arch.interrupt.injected = true;
+	vcpu->arch.interrupt.soft = false;
+	vcpu->arch.interrupt.nr = vector;
+	kvm_make_request(KVM_REQ_EVENT, vcpu);
 }
 
 void elisa_vcpu_put_off_nmi(struct kvm_vcpu *vcpu)

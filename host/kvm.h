@@ -42,6 +42,8 @@ u64 elisa_vcpu_rip(const struct kvm_vcpu *vcpu);
 u64 elisa_vcpu_rsp(const struct kvm_vcpu *vcpu);
 /* An exception that inside code raised and could not deliver is nobody's: it must not be delivered at the landing. */
 void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu);
+/* The CPU has taken the interrupt, and not delivered it. */
+void elisa_vcpu_inject_interrupt(struct kvm_vcpu *vcpu, u8 vector);
 
 /* The NMI that was to be injected at this entry waits; elisa_vcpu_look_for_events() has KVM try again. */
 void elisa_vcpu_put_off_nmi(struct kvm_vcpu *vcpu);

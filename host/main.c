@@ -61,10 +61,15 @@ static int __init elisa_init(void)
 			     boot_cpu_data.x86_phys_bits, region, error);
 		goto refuse;
 	}
-	error = elisa_direct_init();
+	error = elisa_memory_init();
 	if (error) {
 		elisa_refuse(&why, error, "out of memory");
 		goto destroy_inside;
+	}
+	error = elisa_direct_init();
+	if (error) {
+		elisa_refuse(&why, error, "out of memory");
+		goto uninit_memory;
 	}
 	error = elisa_kvm_init(&why);
 	if (error)
@@ -81,6 +86,8 @@ uninit_kvm:
 	elisa_kvm_uninit();
 uninit_direct:
 	elisa_direct_uninit();
+uninit_memory:
+	elisa_memory_uninit();
 destroy_inside:
 	elisa_inside_destroy(&elisa_inside);
 refuse:
@@ -95,6 +102,7 @@ static void __exit elisa_exit(void)
 	elisa_kvm_uninit();
 	elisa_vm_forget_all();
 	elisa_direct_uninit();
+	elisa_memory_uninit();
 	elisa_inside_destroy(&elisa_inside);
 	WARN_ON(elisa_pages_total() || elisa_memory_pinned());
 }

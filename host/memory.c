@@ -14,6 +14,7 @@
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
 
 static atomic_long_t pinned;
+static struct workqueue_struct *queue;
 
 struct elisa_memory *elisa_memory_create(void)
 {
@@ -139,10 +140,10 @@ void elisa_memory_find_file(struct elisa_memory *memory, unsigned long address, 
 	mmap_read_unlock(memory->mm);
 }
 
-void elisa_memory_destroy(struct elisa_memory *memory)
+static void destroy(struct work_struct *work)
 {
-	if (!memory)
-		return;
+	struct elisa_memory *memory = container_of(work, struct elisa_memory, work);
+
 	for (unsigned long i = 0; i < memory->count; i++) {
 		unpin_user_page_range_dirty_lock(pfn_to_page(memory->runs[i].pfn), memory->runs[i].count, true);
 		atomic_long_sub(memory->runs[i].count, &pinned);
@@ -155,6 +156,30 @@ void elisa_memory_destroy(struct elisa_memory *memory)
 		fput(memory->file);
 	mmdrop(memory->mm);
 	kfree(memory);
+}
+
+void elisa_memory_destroy(struct elisa_memory *memory)
+{
+	if (!memory)
+		return;
+	INIT_WORK(&memory->work, destroy);
+	queue_work(queue, &memory->work);
+}
+
+int elisa_memory_init(void)
+{
+	queue = alloc_workqueue("elisa_memory", WQ_UNBOUND, 0);
+	return queue ? 0 : -ENOMEM;
+}
+
+void elisa_memory_uninit(void)
+{
+	destroy_workqueue(queue);
+}
+
+void elisa_memory_flush(void)
+{
+	flush_workqueue(queue);
 }
 
 static u32 largest_leaf(void)

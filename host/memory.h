@@ -7,6 +7,7 @@
 #define HOST_MEMORY_H
 
 #include <linux/mm_types.h>
+#include <linux/workqueue.h>
 
 #include "ept.h"
 #include "why.h"
@@ -16,8 +17,9 @@ struct elisa_run {
 };
 
 struct elisa_memory {
-	struct mm_struct *mm; /* charged */
-	struct file *file;    /* that it is a shared mapping of, if elisa_memory_find_file() has found one */
+	struct work_struct work; /* that destroys it */
+	struct mm_struct *mm;    /* charged */
+	struct file *file;       /* that it is a shared mapping of, if elisa_memory_find_file() has found one */
 	u64 file_offset;
 	u64 bytes;
 	struct elisa_run *runs;
@@ -33,7 +35,10 @@ int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 byt
 /* Notes which file it is a mapping of; called before or after it was added. */
 void elisa_memory_find_file(struct elisa_memory *memory, unsigned long address, u64 bytes);
 
-/* The caller has made sure that nobody can reach it from inside any more. NULL is fine. */
+/*
+ * The caller has made sure that nobody can reach it from inside any more. NULL is fine. Unpinned and uncharged a little
+ * later, in a thread of its own: its owner can hold up whoever touches its address space.
+ */
 void elisa_memory_destroy(struct elisa_memory *memory);
 
 /* Maps all of it at OFFSET of EPT, with the largest leaves possible. After an error nothing is mapped. */
@@ -48,6 +53,11 @@ void *elisa_memory_vmap(const struct elisa_memory *memory);
 
 /* The page that holds OFFSET. */
 struct page *elisa_memory_page(const struct elisa_memory *memory, u64 offset);
+
+int elisa_memory_init(void);
+void elisa_memory_uninit(void);
+/* Returns when all that was destroyed is unpinned. */
+void elisa_memory_flush(void);
 
 /* Pages that are pinned at this moment, by all. */
 long elisa_memory_pinned(void);

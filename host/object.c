@@ -13,6 +13,8 @@ DEFINE_MUTEX(elisa_lock);
 LIST_HEAD(elisa_objects);
 static u32 last_id;
 
+#define GRANTS_MAX 1024 /* of one object: they are walked at each attach */
+
 struct grant {
 	struct list_head list;
 	u32 kind, id, rights;
@@ -100,7 +102,7 @@ void elisa_object_put(struct elisa_object *object)
 
 static int check_unpublished(const struct elisa_object *object, struct elisa_why *why)
 {
-	if (object->dead)
+	if (object->dead || !object->managed)
 		return elisa_refuse(why, -ESHUTDOWN, "the object is withdrawn");
 	if (object->name[0])
 		return elisa_refuse(why, -EBUSY, "the object is published already, as %s", object->name);
@@ -275,8 +277,9 @@ static bool grant_is(const struct grant *grant, u32 kind, u32 id, const struct p
 
 int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant *asked, struct elisa_why *why)
 {
+	u32 id = asked->kind == ELISA_GRANT_ALL ? 0 : asked->id, count = 0;
 	struct pid *vmm = NULL;
-	struct grant *grant;
+	struct grant *grant, *old = NULL;
 
 	if (asked->kind > ELISA_GRANT_UID)
 		return elisa_refuse(why, -EINVAL, "unknown kind %u of grant", asked->kind);
@@ -291,10 +294,15 @@ int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant
 	}
 	list_for_each_entry(grant, &object->grants, list)
 	{
-		if (grant_is(grant, asked->kind, asked->id, vmm)) {
-			grant_destroy(grant);
-			break;
-		}
+		count++;
+		if (grant_is(grant, asked->kind, id, vmm))
+			old = grant;
+	}
+	if (old)
+		grant_destroy(old);
+	else if (asked->rights && count == GRANTS_MAX) {
+		put_pid(vmm);
+		return elisa_refuse(why, -ENOSPC, "the object has %d grants already", GRANTS_MAX);
 	}
 	if (!asked->rights) {
 		put_pid(vmm);
@@ -305,9 +313,7 @@ int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant
 		put_pid(vmm);
 		return elisa_refuse(why, -ENOMEM, "out of memory");
 	}
-	*grant = (struct grant){
-		.kind = asked->kind, .id = asked->kind ? asked->id : 0, .rights = asked->rights, .vmm = vmm
-	};
+	*grant = (struct grant){ .kind = asked->kind, .id = id, .rights = asked->rights, .vmm = vmm };
 	list_add_tail(&grant->list, &object->grants);
 	return 0;
 }

@@ -36,8 +36,8 @@ static int link_tree(struct elisa_context *context, u64 offset, const struct eli
 
 static int build_gate(struct elisa_pair *pair)
 {
-	int error =
-		elisa_context_create(&pair->gate, &elisa_inside, &pair->pages.allocator, ELISA_KIND_GATE, pair->la57);
+	int error = elisa_context_create(&pair->gate, &elisa_inside, &pair->pages.allocator, ELISA_KIND_GATE,
+					 pair->cpu->la57);
 
 	if (!error)
 		error = link_pt(&pair->gate, ELISA_GATE_OFFSET, &pair->attachment->gate_pt, ELISA_EPT_EXEC);
@@ -51,7 +51,7 @@ static int build_sub(struct elisa_pair *pair)
 	struct elisa_attachment *attachment = pair->attachment;
 	const struct elisa_object *object = attachment->object;
 	struct elisa_context *sub = &pair->sub;
-	int error = elisa_context_create(sub, &elisa_inside, &pair->pages.allocator, ELISA_KIND_SUB, pair->la57);
+	int error = elisa_context_create(sub, &elisa_inside, &pair->pages.allocator, ELISA_KIND_SUB, pair->cpu->la57);
 
 	if (!error)
 		error = link_pt(sub, ELISA_GATE_OFFSET, &attachment->entry_pt, ELISA_EPT_ALL);
@@ -76,7 +76,7 @@ static int build_sub(struct elisa_pair *pair)
 	return error;
 }
 
-int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu, bool la57)
+int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu)
 {
 	struct elisa_pair *pair = kzalloc(sizeof(*pair), GFP_KERNEL_ACCOUNT);
 	u64 *list = cpu->list;
@@ -86,7 +86,6 @@ int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu
 		return -ENOMEM;
 	pair->attachment = attachment;
 	pair->cpu = cpu;
-	pair->la57 = la57;
 	pair->number = ++last_number;
 	elisa_pages_init(&pair->pages);
 	error = build_stack(pair);

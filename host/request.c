@@ -18,6 +18,8 @@
 
 #define MEMORIES_MAX 64 /* that a VM has named and not handed on */
 
+#define OBJECTS_MAX 1024 /* that a VM manages */
+
 static bool guest_managers;
 module_param(guest_managers, bool, 0644);
 MODULE_PARM_DESC(guest_managers, "VMs may make objects too (N)");
@@ -43,7 +45,9 @@ static int copy_guest(struct kvm *kvm, gpa_t gpa, void *to, u64 bytes, bool writ
 
 static int add_extent(struct call *call, struct elisa_memory *memory, struct elisa_extent extent)
 {
-	if (extent.gpa + extent.bytes < extent.gpa || extent.bytes > ELISA_MEMORY_MAX - memory->bytes)
+	if (!extent.bytes || extent.gpa + extent.bytes < extent.gpa)
+		return elisa_refuse(call->why, -EINVAL, "an extent is empty, or wraps around");
+	if (extent.bytes > ELISA_MEMORY_MAX - memory->bytes)
 		return elisa_refuse(call->why, -E2BIG, "more than %lu GiB of memory", ELISA_MEMORY_MAX >> 30);
 	while (extent.bytes) {
 		u64 together = extent.bytes;
@@ -173,7 +177,7 @@ static int create(struct call *call)
 	error = elisa_object_create(&object, call->vm, call->request->create.flags, call->why);
 	if (error)
 		return error;
-	error = xa_alloc(&call->vm->objects, &call->request->id, object, xa_limit_31b, GFP_KERNEL);
+	error = xa_alloc(&call->vm->objects, &call->request->id, object, XA_LIMIT(1, OBJECTS_MAX), GFP_KERNEL);
 	if (error) {
 		elisa_object_close(object);
 		elisa_refuse(call->why, error, "out of memory");
@@ -203,26 +207,38 @@ static int object_memory(struct call *call)
 	return error;
 }
 
-static int object_code(struct call *call)
+static int read_code(struct call *call, struct elisa_object *object, const struct elisa_memory *memory)
 {
-	const struct elisa_memory *memory = xa_load(&call->vm->memories, call->request->memory.id);
 	u64 bytes = elisa_code_blob_bytes(&call->request->code);
-	struct elisa_object *object;
 	void *blob;
-	int error = find_object(call, &object);
+	int error;
 
-	if (error)
-		return error;
 	if (!bytes)
 		return elisa_refuse(call->why, -EINVAL, "the code's parts do not add up");
-	if (!memory || memory->bytes < bytes)
-		return elisa_refuse(call->why, -EINVAL, "the code's memory is missing or too short");
+	if (memory->bytes < bytes)
+		return elisa_refuse(call->why, -EINVAL, "the code's memory is too short");
 	blob = kvmalloc(bytes, GFP_KERNEL);
 	if (!blob)
 		return elisa_refuse(call->why, -ENOMEM, "out of memory");
 	elisa_memory_read(memory, 0, blob, bytes);
 	error = elisa_object_set_code(object, &call->request->code, blob, bytes, call->why);
 	kvfree(blob);
+	return error;
+}
+
+/* The memory is taken for as long as it is read: other vCPUs find it by its number. */
+static int object_code(struct call *call)
+{
+	struct elisa_object *object;
+	struct elisa_memory *memory;
+	int error = find_object(call, &object);
+
+	if (!error)
+		error = take_memory(call, &memory);
+	if (error)
+		return error;
+	error = read_code(call, object, memory);
+	return_memory(call, memory);
 	return error;
 }
 

@@ -97,11 +97,8 @@ void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too)
 			elisa_object_withdraw(object, -ESHUTDOWN);
 		elisa_object_close(object);
 	}
-	xa_for_each(&vm->memories, index, memory)
-	{
-		xa_erase(&vm->memories, index);
-		elisa_memory_destroy(memory);
-	}
+	/* Another vCPU may be taking it at this moment: whoever erases it has it. */
+	xa_for_each(&vm->memories, index, memory) elisa_memory_destroy(xa_erase(&vm->memories, index));
 }
 
 /* KVM destroys a VM when the last descriptor of it is closed, those of its vCPUs among them: none will be entered

@@ -89,8 +89,9 @@ static inline uint64_t elisa_index_mask(uint64_t index, uint64_t size)
 /* `bytes` at `offset` of a range, or NULL if they are not all within. */
 static inline void *elisa_within(const struct elisa_range *range, uint64_t offset, uint64_t bytes)
 {
-	uint64_t address = *(const volatile __u64 *)&range->address;
+	/* In this order: a size other than 0 comes with its address. */
 	uint64_t size = *(const volatile __u64 *)&range->bytes;
+	uint64_t address = *(const volatile __u64 *)&range->address;
 
 	if (offset > size || bytes > size - offset)
 		return NULL;

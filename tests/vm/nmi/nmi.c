@@ -7,7 +7,7 @@
 #include <linux/module.h>
 #include <linux/smp.h>
 
-#define LIMIT_US 20000
+#define LIMIT_US 200000
 
 static int target;
 module_param(target, int, 0);
