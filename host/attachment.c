@@ -344,21 +344,21 @@ static void close_slots(struct elisa_pair *pair)
 	WRITE_ONCE(pair->cpu->list[slot], ELISA_EPTP_NONE);
 }
 
-static void drop_buffer(struct elisa_attachment *attachment, int buffer)
+/* The caller flushes all CPUs before it gives the memory back. */
+static void unmap_buffer(struct elisa_attachment *attachment, int buffer)
 {
-	struct elisa_memory *memory = attachment->buffers[buffer];
-
-	WRITE_ONCE(attachment->info->buffers[buffer].bytes, 0);
 	if (attachment->scheme == ELISA_SCHEME_VMCALL) {
 		elisa_interpose_unshare(attachment, buffer);
-	} else {
-		elisa_memory_unmap(memory, &attachment->buffers_ept, buffer * ELISA_BUFFER_BYTES);
-		/* Combined and guest-physical mappings of the buffer, on every CPU that has run a vCPU inside: before
-		 * it is unpinned. */
-		elisa_flush_all_cpus();
+		return;
 	}
+	WRITE_ONCE(attachment->info->buffers[buffer].bytes, 0);
+	elisa_memory_unmap(attachment->buffers[buffer], &attachment->buffers_ept, buffer * ELISA_BUFFER_BYTES);
+}
+
+static void forget_buffer(struct elisa_attachment *attachment, int buffer)
+{
+	elisa_memory_destroy(attachment->buffers[buffer]);
 	attachment->buffers[buffer] = NULL;
-	elisa_memory_destroy(memory);
 }
 
 /* Calls return ERROR from now on. When it returns, nothing that the attachment made reachable is any more. */
@@ -391,7 +391,7 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	attachment->extra = NULL;
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		if (attachment->buffers[i])
-			drop_buffer(attachment, i);
+			forget_buffer(attachment, i);
 	if (attachment->scheme == ELISA_SCHEME_VMCALL)
 		elisa_interpose_detach(attachment);
 	if (attachment->scheme == ELISA_SCHEME_DIRECT)
@@ -506,6 +506,10 @@ int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, st
 {
 	if (buffer >= ELISA_BUFFERS_MAX || !attachment->buffers[buffer])
 		return elisa_refuse(why, -ENOENT, "no buffer %u is shared", buffer);
-	drop_buffer(attachment, buffer);
+	unmap_buffer(attachment, buffer);
+	/* Combined and guest-physical mappings of the buffer, on every CPU that has run a vCPU inside: before it is
+	 * unpinned. */
+	elisa_flush_all_cpus();
+	forget_buffer(attachment, buffer);
 	return 0;
 }

@@ -164,8 +164,11 @@ static int reason(struct session *session, union argument *argument)
 
 static int stats(struct session *session, union argument *argument)
 {
+	u32 size = argument->size;
+
 	elisa_memory_flush();
-	argument->stats = (struct elisa_ioc_stats){ .size = argument->size };
+	memset(argument, 0, sizeof(*argument));
+	argument->stats.size = size;
 	mutex_lock(&elisa_lock);
 	elisa_stats_get(&argument->stats);
 	mutex_unlock(&elisa_lock);

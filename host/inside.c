@@ -308,7 +308,7 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 		take_out(vcpu, cpu, eptp);
 	if (cpu->nmi_waits && !cpu->held) {
 		cpu->nmi_waits = false;
-		elisa_vcpu_look_for_events(vcpu);
+		elisa_vcpu_return_nmi(vcpu);
 	}
 }
 
@@ -339,7 +339,7 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 	if (!state && elisa_lock_revoked(taken->pair))
 		state = -ECANCELED;
 	if (unchanged && !state && (event & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) == NMI) {
-		elisa_vcpu_put_off_nmi(vcpu);
+		elisa_vcpu_take_nmi(vcpu);
 		cpu->nmi_waits = true;
 		event = 0;
 	}
@@ -447,7 +447,7 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 		put_back(vcpu, cpu, allowed);
 	if (cpu->nmi_waits && !cpu->put_back) {
 		cpu->nmi_waits = false;
-		elisa_vcpu_look_for_events(vcpu);
+		elisa_vcpu_return_nmi(vcpu);
 	}
 	WRITE_ONCE(cpu->list[0], cpu->nmi_waits ? ELISA_EPTP_NONE : eptp);
 	if (READ_ONCE(vm->callable))

@@ -283,15 +283,15 @@ void elisa_vcpu_inject_interrupt(struct kvm_vcpu *vcpu, u8 vector)
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
 }
 
-void elisa_vcpu_put_off_nmi(struct kvm_vcpu *vcpu)
+void elisa_vcpu_take_nmi(struct kvm_vcpu *vcpu)
 {
 	elisa_vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vcpu->arch.nmi_injected = false;
-	vcpu->arch.nmi_pending++;
 }
 
-void elisa_vcpu_look_for_events(struct kvm_vcpu *vcpu)
+void elisa_vcpu_return_nmi(struct kvm_vcpu *vcpu)
 {
+	vcpu->arch.nmi_pending++;
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
 }
 

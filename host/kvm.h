@@ -45,9 +45,12 @@ void elisa_vcpu_drop_exception(struct kvm_vcpu *vcpu);
 /* The CPU has taken the interrupt, and not delivered it. */
 void elisa_vcpu_inject_interrupt(struct kvm_vcpu *vcpu, u8 vector);
 
-/* The NMI that was to be injected at this entry waits; elisa_vcpu_look_for_events() has KVM try again. */
-void elisa_vcpu_put_off_nmi(struct kvm_vcpu *vcpu);
-void elisa_vcpu_look_for_events(struct kvm_vcpu *vcpu);
+/*
+ * Takes the NMI that was to be injected at this entry, and gives it back later. Left with KVM it would be tried at
+ * every entry, and with an interrupt pending too each of these would exit at once.
+ */
+void elisa_vcpu_take_nmi(struct kvm_vcpu *vcpu);
+void elisa_vcpu_return_nmi(struct kvm_vcpu *vcpu);
 
 /* Makes a halted vCPU go through an entry and an exit soon: to its guest HLT ends for no reason, as it may. */
 void elisa_vcpu_nudge(struct kvm_vcpu *vcpu);

@@ -79,10 +79,10 @@
 #define ELISA_FRAME_R15 64
 
 /*
- * Who a lock's holder is: the number that the host wrote into the lowest word of the vCPU's stack for this attachment, and
- * the low half of its count of calls. A lock's word is that, 0, or ELISA_LOCK_DEAD: taken by the host from a holder that
- * does not go on. A waiter asks the host for that now and then: VMCALL with RAX = ELISA_LOCK_WAIT, RDI = the lock's
- * address, in the object's memory; all registers stay.
+ * Who a lock's holder is: the number that the host wrote into the lowest word of the vCPU's stack for this attachment,
+ * and the low half of its count of calls. A lock's word is that, 0, or ELISA_LOCK_DEAD: taken by the host from a holder
+ * that does not go on. A waiter asks the host for that now and then: VMCALL with RAX = ELISA_LOCK_WAIT, RDI = the
+ * lock's address, in the object's memory; all registers stay.
  */
 #define ELISA_LOCK_OWNER_OFFSET ELISA_STACK_OFFSET
 #define ELISA_LOCK_DEAD ELISA__UL(0xffffffffffffffff)
