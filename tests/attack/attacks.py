@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""A hostile VM, beside one that must notice nothing of it: see docs/threat-model.md."""
+
+import errno
+import re
+
+from harness import elisa, modules
+from harness.run import TREE
+
+HERE = TREE / "tests" / "attack"
+BUILT = TREE / "build" / "tests" / "attack"
+SECRET = 0x5ec2e75ec2e75ec2
+SUMMARY = re.compile(r"attack: (\S+): tried (\d+) contained (\d+) breaches (\d+) seed \d+ error (-?\d+)")
+
+
+class Scene:
+    """The victim on the host, and a witness that calls it all the time."""
+
+    def __init__(self, test, attacker, name="victim", **options):
+        test.elisa()
+        self.test = test
+        test.manager(BUILT / "victim" / "victim.elf", name=name, grant="all", **options)
+        self.witness, self.attacker = test.guests(1)[0], attacker
+        test.elisa_guest(self.witness)
+        self.job = self.witness.start(f"{test.program(self.witness, 'hold')} {name} until-error")
+        self.job.expect("^attached")
+        self.first = self.calls()
+
+    def calls(self):
+        """Of the witness, which came first: its attachment is the one with the lowest number."""
+        listed = sorted(self.test.listed("attach"), key=lambda each: each["id"])
+        self.test.check(listed, "the witness is attached no more")
+        self.test.equal(listed[0]["aborts"], 0, "aborted calls of the witness")
+        return listed[0]["calls"]
+
+    def check(self, attacker_lives=True):
+        test = self.test
+        test.host.call("usleep 50000")
+        now = self.calls()
+        test.check(now > self.first, f"the witness's calls have stopped at {now}")
+        said = self.witness.read(self.job.out_path).decode()
+        test.equal(said, "attached\n", "what the witness printed")
+        test.equal(self.witness.call("echo alive"), "alive\n", "the witness's VM")
+        if attacker_lives:
+            test.equal(self.attacker.call("echo alive"), "alive\n", "the attacker's VM")
+
+
+def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, seed=1, tried=1):
+    """What the hostile kernel can do: tests/attack/module."""
+    scene = Scene(test, test.guest(vcpus=vcpus), vetted=vetted)
+    module = elisa.place(scene.attacker, modules.build(scene.attacker.kernel, HERE / "module"))
+    result = scene.attacker.run(f"insmod {module} what={what} count={count} seed={seed} secret={SECRET}", 120)
+    log = scene.attacker.call("dmesg")
+    lines = [line for line in log.splitlines() if "attack" in line]
+    (test.folder / "attacker.txt").write_text("\n".join(lines), encoding="utf-8")
+    test.equal(result.status, 0, f"insmod: {result.err.strip()} {lines[-1:]}")
+    found = SUMMARY.search(log)
+    test.check(found, f"no summary: {lines[-3:]}")
+    name, attempts, contained, breaches, error = found.groups()
+    breach = next((line for line in lines if "BREACH" in line), "")
+    if int(error) == -errno.EOPNOTSUPP:
+        test.skip("the guest has no CPU feature to attack with")
+    test.equal((name, int(error)), (what, 0), "attack and error")
+    test.equal(int(breaches), 0, f"breaches; the first: {breach}")
+    test.equal(int(attempts), int(contained), "contained, of those tried")
+    test.check(int(attempts) >= tried, f"only {attempts} attempts")
+    scene.attacker.call("rmmod attack")
+    scene.check(attacker_lives)
+
+
+def hostile_code(test):
+    """Trusted code that is not vetted, in a VM that attaches to it and to the victim."""
+    scene = Scene(test, test.client(), vetted=True)
+    test.manager(BUILT / "victim" / "hostile.elf", name="hostile", grant="all")
+    program = elisa.place(scene.attacker, BUILT / "programs" / "hostile-calls")
+    # The code may take the process along that calls it, and does.
+    scene.attacker.call("echo 0 > /proc/sys/debug/exception-trace")
+    held = scene.attacker.start(f"{test.program(scene.attacker, 'hold')} victim until-error")
+    held.expect("^attached")
+    said = scene.attacker.call(f"{program} hostile", 60)
+    (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
+    test.check("BREACH" not in said, said)
+    tried, contained = re.search(r"tried (\d+) contained (\d+)", said).groups()
+    test.equal(tried, contained, "contained, of those tried")
+    scene.check()
+    held.kill()
+
+
+def cr3_region(test, seeds=(1, 7)):
+    """CR3 within R: the attacker's VM need not survive it, all else must."""
+    for seed in seeds:
+        attacker = test.guest()
+        scene = Scene(test, attacker, name=f"victim{seed}", vetted=True)
+        module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "module"))
+        attacker.start(f"insmod {module} what=cr3 object=victim{seed} count=1 seed={seed} secret={SECRET}")
+        attacker.expect_console("attack: cr3 goes to R")
+        test.host.call("sleep 0.1")
+        test.check("BREACH" not in attacker.console(), attacker.console_tail())
+        scene.check(attacker_lives=False)
+        attacker.kill()
+        scene.job.kill()
+
+
+def ioctls(test, count=20000, seed=1):
+    scene = Scene(test, test.client(), vetted=True)
+    program = elisa.place(scene.attacker, BUILT / "programs" / "ioctls")
+    said = scene.attacker.call(f"{program} victim {count} {seed}", 120)
+    test.check(said.startswith(f"tried {count} "), said)
+    scene.check()
+
+
+def run(test, what, **options):
+    chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region}.get(what)
+    if chosen:
+        chosen(test, **options)
+    else:
+        kernel(test, what, **options)

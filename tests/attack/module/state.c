@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Control registers, descriptor tables, debug registers, memory types: what a guest's kernel may set. */
+#include "attack.h"
+
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/io.h>
+#include <asm/msr.h>
+#include <asm/processor-flags.h>
+#include <asm/segment.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+
+#include "driver.h"
+
+static long result(void)
+{
+	if (frame->vector == 3 && frame->rip == ELISA_LANDING + 1)
+		return frame->regs[REG_RDX];
+	return -999;
+}
+
+static void must_fail(const char *what)
+{
+	long value = result();
+
+	if (value >= 0)
+		breach(what, "the call has worked");
+	if (value == -999)
+		breach(what, "it has not landed");
+}
+
+/*
+ * A CR3 that points at data: page tables of our own in a shared page, at its address here and at all that it might have
+ * inside. Code, IDT and stack are global, so they go on where the CR3 leads nowhere.
+ */
+int attack_cr3(void)
+{
+	static const u64 offsets[] = {
+		0,
+		ELISA_LIST_OFFSET,
+		ELISA_GATE_OFFSET,
+		ELISA_INFO_OFFSET,
+		ELISA_STACK_OFFSET,
+		ELISA_CODE_OFFSET,
+		ELISA_DATA_OFFSET,
+		ELISA_MEMORY_OFFSET,
+		ELISA_BUFFER_OFFSET,
+		ELISA_BUFFER_OFFSET + 0x3000,
+		128 * ELISA_1G,
+		128 * ELISA_1G + ELISA_LIST_OFFSET,
+		128 * ELISA_1G + ELISA_GATE_OFFSET,
+		129 * ELISA_1G,
+		129 * ELISA_1G + ELISA_PAGE,
+		129 * ELISA_1G + 2 * ELISA_PAGE,
+		130 * ELISA_1G,
+		130 * ELISA_1G + ELISA_PAGE,
+		130 * ELISA_1G + 2 * ELISA_PAGE,
+		131 * ELISA_1G,
+	};
+
+	unsigned int chosen = random() % ARRAY_SIZE(offsets);
+
+	/* In a page that the trusted code has too: the call is as any other. */
+	arena_begin();
+	for (unsigned int i = 0; i < 64; i++) {
+		prepare(check_index, 0);
+		frame->cr3 = virt_to_phys(arena_pages) + 4 * ELISA_PAGE;
+		attempt("cr3 in memory");
+		if (result() != 1)
+			breach("cr3 in memory", "the call has not worked");
+	}
+	arena_end();
+	if (!count)
+		return 0;
+	/* In R. The VM has no way back if the CPU drops global translations when it changes contexts, as the emulated
+	 * one does. */
+	pr_info("attack: cr3 goes to R + %#llx\n", offsets[chosen]);
+	arena_begin();
+	prepare(check_index, 0);
+	frame->cr3 = region + offsets[chosen];
+	attempt("cr3 in R");
+	must_fail("cr3 in R");
+	arena_end();
+	return 0;
+}
+
+/* Trusted code that faults, with an IDT within its reach. */
+int attack_faults(void)
+{
+	arena_begin();
+	for (unsigned int i = 0; i < count; i++) {
+		prepare(fault_index, i % 8);
+		if (i & 8)
+			frame->rflags |= X86_EFLAGS_AC;
+		attempt("fault");
+		must_fail("fault");
+		control("fault");
+	}
+	arena_end();
+	return 0;
+}
+
+static void set_breakpoint(u64 address, u64 control)
+{
+	asm volatile("mov %0, %%db0" : : "r"(address));
+	asm volatile("mov %0, %%db1" : : "r"(address + 4));
+	asm volatile("mov %0, %%db7" : : "r"(control));
+}
+
+int attack_breakpoints(void)
+{
+	static const u64 addresses[] = {
+		ELISA_GATE,
+		ELISA_GATE + 7,
+		ELISA_GATE + ELISA_ENTER,
+		ELISA_GATE + ELISA_ENTER + 7,
+		ELISA_GATE + ELISA_RETURN,
+		ELISA_BASE + ELISA_CODE_OFFSET,
+		ELISA_BASE + ELISA_STACK_OFFSET + ELISA_STACK_SIZE - 8,
+		ELISA_BASE + ELISA_LIST_OFFSET,
+		ELISA_BASE + ELISA_MEMORY_OFFSET,
+		ELISA_BASE + ELISA_INFO_OFFSET,
+	};
+	/* Execution, write, read or write; both breakpoints, global. */
+	static const u64 controls[] = { 0x40a, 0x0dd040a, 0x0ff040a };
+
+	arena_begin();
+	for (unsigned int i = 0; i < count; i++) {
+		u64 address = addresses[i % ARRAY_SIZE(addresses)];
+
+		if (i >= ARRAY_SIZE(addresses) * ARRAY_SIZE(controls))
+			address = ELISA_BASE + ELISA_CODE_OFFSET + (random() & 0x3ff);
+		prepare(check_index, 0);
+		/* From CPL 3 with single steps in every other round. */
+		if (i & 1)
+			frame->rflags |= X86_EFLAGS_TF;
+		set_breakpoint(address, controls[i / ARRAY_SIZE(addresses) % ARRAY_SIZE(controls)]);
+		attempt("breakpoint");
+		set_breakpoint(0, 0x400);
+		if (frame->vector != 1 && frame->vector != 3)
+			breach("breakpoint", "it came back otherwise");
+		if (frame->vector == 1 && frame->rip >= ELISA_GATE && frame->rip < ELISA_LANDING)
+			breach("breakpoint", "a breakpoint inside was delivered");
+		control("breakpoint");
+	}
+	arena_end();
+	return 0;
+}
+
+static u32 target;
+static u64 sent;
+static bool stop, stopped;
+
+static int send_nmis(void *unused)
+{
+	while (!READ_ONCE(stop)) {
+		wrmsrl(0x830, (u64)target << 32 | 0x400);
+		sent++;
+		udelay(50);
+	}
+	WRITE_ONCE(stopped, true);
+	while (!kthread_should_stop())
+		msleep(1);
+	return 0;
+}
+
+int attack_nmi(void)
+{
+	struct task_struct *sender;
+	u64 value, came = 0, met = 0;
+
+	rdmsrl(MSR_IA32_APICBASE, value);
+	if (!(value & 0x400) || num_online_cpus() < 2)
+		return -EOPNOTSUPP;
+	set_cpus_allowed_ptr(current, cpumask_of(0));
+	rdmsrl(0x802, value);
+	target = value;
+	sender = kthread_create(send_nmis, NULL, "attack-nmi");
+	if (IS_ERR(sender))
+		return PTR_ERR(sender);
+	kthread_bind(sender, 1);
+	arena_begin();
+	wake_up_process(sender);
+	for (unsigned int i = 0; i < count; i++) {
+		prepare(spin_index, 20000);
+		attempt("nmi");
+		if (frame->vector == 2)
+			came++;
+		if (frame->vector == 2 && frame->rip >= ELISA_GATE && frame->rip < ELISA_LANDING)
+			breach("nmi", "delivered inside");
+		if (frame->vector == 2 && frame->rip == ELISA_LANDING)
+			met++;
+	}
+	/* The IDT stays ours until the last of them has come. */
+	WRITE_ONCE(stop, true);
+	while (!READ_ONCE(stopped))
+		cpu_relax();
+	for (unsigned int i = 0; i < 100; i++) {
+		prepare(spin_index, 1000);
+		arena_run();
+	}
+	control("nmi");
+	arena_end();
+	kthread_stop(sender);
+	pr_info("attack: %llu NMIs sent, %llu came between, %llu at the landing\n", sent, came, met);
+	return 0;
+}
+
+static unsigned long get_cr4(void)
+{
+	unsigned long value;
+
+	asm volatile("mov %%cr4, %0" : "=r"(value));
+	return value;
+}
+
+static void set_cr4(unsigned long value)
+{
+	asm volatile("mov %0, %%cr4" : : "r"(value) : "memory");
+}
+
+int attack_control_registers(void)
+{
+	static const unsigned long cleared[] = { X86_CR4_SMAP, X86_CR4_SMEP, X86_CR4_SMEP | X86_CR4_SMAP };
+	unsigned long cr4;
+
+	arena_begin();
+	cr4 = get_cr4();
+	for (unsigned int i = 0; i < count; i++) {
+		set_cr4(cr4 & ~cleared[i % ARRAY_SIZE(cleared)]);
+		prepare(i & 4 ? fault_index : check_index, random() % 8);
+		attempt("control register");
+		set_cr4(cr4);
+		if (result() != -EOPNOTSUPP)
+			breach("control register", "the call has not been refused");
+		control("control register");
+	}
+	arena_end();
+	return 0;
+}
+
+int attack_flags(void)
+{
+	static const u64 list[] = { X86_EFLAGS_DF, X86_EFLAGS_AC,   X86_EFLAGS_DF | X86_EFLAGS_AC,
+				    X86_EFLAGS_NT, X86_EFLAGS_IOPL, X86_EFLAGS_ID,
+				    0xcd5 };
+
+	arena_begin();
+	for (unsigned int i = 0; i < count; i++) {
+		prepare(check_index, 0);
+		frame->rflags |= list[i % ARRAY_SIZE(list)];
+		attempt("flags");
+		if (result() != 1)
+			breach("flags", "the call has not worked");
+	}
+	control("flags");
+	arena_end();
+	return 0;
+}
+
+int attack_pkru(void)
+{
+	u32 old, ignored;
+
+	if (!(get_cr4() & X86_CR4_PKE))
+		return -EOPNOTSUPP;
+	arena_begin();
+	asm volatile(".byte 0x0f, 0x01, 0xee" : "=a"(old), "=d"(ignored) : "c"(0));
+	for (unsigned int i = 0; i < count; i++) {
+		prepare(check_index, 0);
+		asm volatile(".byte 0x0f, 0x01, 0xef" : : "a"(i & 1 ? ~0u : (u32)random()), "d"(0), "c"(0));
+		attempt("pkru");
+		asm volatile(".byte 0x0f, 0x01, 0xef" : : "a"(old), "d"(0), "c"(0));
+		if (result() != 1 && result() >= 0)
+			breach("pkru", "a wrong result");
+		control("pkru");
+	}
+	arena_end();
+	return 0;
+}
+
+/* Reads and writes of R itself, in the default context. */
+int attack_region(void)
+{
+	static const u8 read[] = { 0x48, 0x8b, 0x06, 0xcc }, write[] = { 0x48, 0x89, 0x3e, 0xcc };
+
+	for (unsigned int i = 0; i < count; i++) {
+		u64 offset = (i % 132) * ELISA_1G;
+
+		if (i >= 132)
+			offset = random() % (131 * ELISA_1G) & ~0xfffull;
+		if (i % 4 == 3)
+			offset = 128 * ELISA_1G + ELISA_LIST_OFFSET;
+		arena_probe(region + offset);
+		arena_set_user(false);
+		arena_begin();
+		prepare(0, ARENA_PROBE);
+		memcpy(stub_pages[0], i & 1 ? write : read, sizeof(read));
+		frame->rip = ELISA_GATE - ELISA_PAGE;
+		frame->cs = __KERNEL_CS;
+		frame->ss = __KERNEL_DS;
+		frame->regs[REG_RDI] = random();
+		attempt("region");
+		if (frame->vector == 3 && !(i & 1) && frame->regs[REG_RAX] && ~frame->regs[REG_RAX])
+			breach("region", "there is something to read");
+		arena_end();
+	}
+	arena_set_user(true);
+	arena_begin();
+	control("region");
+	arena_end();
+	return 0;
+}
+
+int attack_pat(void)
+{
+	static const u64 types[] = { 0, 0x0101010101010101, 0x0404040404040404, 0x0505050505050505 };
+	u64 pat;
+
+	arena_begin();
+	rdmsrl(MSR_IA32_CR_PAT, pat);
+	for (unsigned int i = 0; i < count; i++) {
+		wrmsrl(MSR_IA32_CR_PAT, types[i % ARRAY_SIZE(types)]);
+		prepare(check_index, 0);
+		attempt("pat");
+		wrmsrl(MSR_IA32_CR_PAT, pat);
+		if (result() != 1)
+			breach("pat", "the call has not worked");
+	}
+	arena_end();
+	return 0;
+}
