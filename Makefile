@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test tests demo shell bench-testbed bench-core soak check check-corrections format clean
+.PHONY: all setup test tests demo shell bench-testbed bench-core soak check check-corrections fuzz format clean
 
 all: setup
 
@@ -29,6 +29,10 @@ bench-testbed bench-core: bench-%:
 
 soak:
 	@$(TESTBED) soak $(T) $(if $(SEED),--seed $(SEED))
+
+# Needs clang and its runtime (clang, libclang-rt-14-dev); the kept corpus runs in `make test` without.
+fuzz:
+	@tests/fuzz/run $(SECONDS) || [ $$? = 77 ]
 
 check-corrections:
 	@$(TESTBED) corrections $(T)

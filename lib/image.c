@@ -13,6 +13,10 @@
 #define NOTE_TYPE 1
 #define NOTE_VERSION 1
 
+/* The kit makes 6 segments and a note of 48 bytes. libelf may copy each segment of notes, however large. */
+#define SEGMENTS_MAX 64
+#define NOTES_MAX ELISA_PAGE
+
 /* What the linker script writes into the note. */
 struct note {
 	uint32_t version, reserved;
@@ -45,6 +49,11 @@ __attribute__((format(printf, 3, 4))) static int refuse(const struct parse *pars
 	va_start(arguments, format);
 	vsnprintf(parse->reason, parse->reason_size, format, arguments);
 	va_end(arguments);
+	/* Names in it are the file's, and it is shown on terminals. */
+	for (char *c = parse->reason; parse->reason_size && *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 	return error;
 }
 
@@ -84,16 +93,21 @@ static int parse_header(const struct parse *parse, size_t *segments)
 	/* libelf shows a file with its section headers outside as one without sections. */
 	if (header.e_shnum && !elf_getscn(parse->elf, header.e_shnum - 1))
 		return corrupt(parse, "its section headers");
-	return elf_getphdrnum(parse->elf, segments) ? corrupt(parse, "its program headers") : 0;
+	if (elf_getphdrnum(parse->elf, segments))
+		return corrupt(parse, "its program headers");
+	return *segments > SEGMENTS_MAX ? corrupt(parse, "too many program headers") : 0;
 }
 
 /* The kit's note in a segment of notes: 1 found, 0 not, or an error. */
 static int parse_notes(const struct parse *parse, const GElf_Phdr *segment, struct note *note)
 {
-	Elf_Data *data = elf_getdata_rawchunk(parse->elf, (int64_t)segment->p_offset, segment->p_filesz, ELF_T_NHDR);
 	size_t at, next, name, content;
 	GElf_Nhdr header;
+	Elf_Data *data;
 
+	if (segment->p_filesz > NOTES_MAX)
+		return corrupt(parse, "a note is too long");
+	data = elf_getdata_rawchunk(parse->elf, (int64_t)segment->p_offset, segment->p_filesz, ELF_T_NHDR);
 	if (!data)
 		return corrupt(parse, "a note lies outside");
 	for (at = 0; (next = gelf_getnote(data, at, &header, &name, &content)); at = next) {

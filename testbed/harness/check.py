@@ -9,10 +9,10 @@ from .run import TREE, run
 from .say import Failure, say
 
 C_SUFFIXES = (".c", ".h", ".cc")
-NO_LICENCE_NEEDED = (".md", ".gitignore", ".clang-format", ".flake8", "COPYING", "packages", "packages-check", ".txt")
+NO_LICENCE_NEEDED = (".md", ".gitignore", ".clang-format", ".flake8", "COPYING", "packages", "packages-check", ".txt", ".seed")
 # Headers of the test module and of the emulator are compiled with these, not alone.
-NOT_ALONE = ("tests/vm/vmx/", "testbed/emulator/")
-KERNEL_CODE = ("host/", "guest/", "tests/vm/vmx/")
+NOT_ALONE = ("tests/vm/vmx/", "tests/attack/module/", "testbed/emulator/")
+KERNEL_CODE = ("host/", "guest/", "tests/vm/vmx/", "tests/attack/module/")
 INCLUDE = ("include/uapi", "include", "sub/include", "lib", "host", "testbed/agent")
 USER_HEADERS = ("linux/types.h", "linux/ioctl.h", "linux/errno.h", "asm/errno.h", "asm/types.h")  # of the kernel, for all
 RELEASES = ("bookworm", "trixie")  # kernels that the modules are built for
@@ -112,6 +112,14 @@ def warnings():
                 raise Failure(f"{folder.relative_to(TREE)} for {release}: {loud[0]}")
 
 
+def trusted_code():
+    """Nothing in any image that does not belong inside; those of unit tests and attacks are wrong on purpose."""
+    setup.user_space()
+    wrong = [setup.BUILD / "tests" / name for name in ("unit", "attack")]
+    images = [path for path in sorted(setup.BUILD.rglob("*.elf")) if not any(map(path.is_relative_to, wrong))]
+    run(setup.BUILD / "tools/code-check/code-check", *images, what="code-check")
+
+
 def corrections():
     """Each correction of the emulator says why it is there, before the first changed file."""
     for patch in emulator.patches():
@@ -121,7 +129,7 @@ def corrections():
 
 
 CHECKS = {"licences": licences, "formatting": formatting, "Python": python, "shell": shell, "analysis": analysis,
-          "headers": headers, "warnings": warnings, "corrections": corrections}
+          "headers": headers, "warnings": warnings, "trusted code": trusted_code, "corrections": corrections}
 
 
 def run_all(fix):

@@ -154,7 +154,7 @@ void arena_end(void)
 
 void arena_run(void)
 {
-	u64 enter = arena_address + ELISA_PAGE + (arena_enter - arena_image);
+	u64 enter = arena_address + ELISA_PAGE + ((unsigned long)arena_enter - (unsigned long)arena_image);
 
 	asm volatile(ANNOTATE_RETPOLINE_SAFE "call *%0"
 		     : "+a"(enter)
