@@ -24,8 +24,9 @@ static struct elisa_attachment *find_or_create(const char *name, u32 scheme)
 	struct elisa_attachment *attachment;
 
 	mutex_lock(&attachments_lock);
-	list_for_each_entry(attachment, &attachments,
-			    node) if (attachment->scheme == scheme && !strcmp(attachment->name, name)) goto found;
+	list_for_each_entry(attachment, &attachments, node)
+		if (attachment->scheme == scheme && !strcmp(attachment->name, name))
+			goto found;
 	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL_ACCOUNT);
 	if (!attachment)
 		goto unlock;
@@ -65,8 +66,7 @@ void elisa_attachment_put(struct elisa_attachment *attachment)
 	if (attachment->attached)
 		error = elisa_request_simple(ELISA_OP_DETACH, attachment->id, &why);
 	mutex_unlock(&attachments_lock);
-	list_for_each_entry_safe(memory, next, &attachment->kept, list)
-	{
+	list_for_each_entry_safe(memory, next, &attachment->kept, list) {
 		list_del(&memory->list);
 		if (elisa_request_released(error))
 			elisa_memory_destroy(memory);
@@ -239,7 +239,9 @@ static struct elisa_memory *find_buffer(struct list_head *buffers, u32 number)
 {
 	struct elisa_memory *memory;
 
-	list_for_each_entry(memory, buffers, list) if (memory->number == number) return memory;
+	list_for_each_entry(memory, buffers, list)
+		if (memory->number == number)
+			return memory;
 	return NULL;
 }
 
@@ -304,8 +306,7 @@ void elisa_attachment_unshare_all(struct elisa_attachment *attachment, struct li
 	struct elisa_memory *memory, *next;
 	struct elisa_why why;
 
-	list_for_each_entry_safe(memory, next, buffers, list)
-	{
+	list_for_each_entry_safe(memory, next, buffers, list) {
 		list_del(&memory->list);
 		if (elisa_request_released(unshare(attachment, memory->number, &why))) {
 			elisa_memory_destroy(memory);

@@ -70,7 +70,8 @@ static bool try_close(struct elisa_object *object)
 
 	if (!elisa_request_released(elisa_request_simple(ELISA_OP_OBJECT_CLOSE, object->id, &why)))
 		return false;
-	list_for_each_entry_safe(extra, next, &object->extras, list) drop_extra(extra);
+	list_for_each_entry_safe(extra, next, &object->extras, list)
+		drop_extra(extra);
 	elisa_memory_destroy(object->memory);
 	mutex_destroy(&object->events_lock);
 	kfree(object);
@@ -237,8 +238,9 @@ static void note(struct elisa_object *object, const struct elisa_event *event)
 
 	if (event->kind != ELISA_EVENT_DETACH)
 		return;
-	list_for_each_entry_safe(extra, next, &object->extras, list) if (extra->number == event->attachment)
-		drop_extra(extra);
+	list_for_each_entry_safe(extra, next, &object->extras, list)
+		if (extra->number == event->attachment)
+			drop_extra(extra);
 }
 
 /* Fetches what the host has and there is room for, with events_lock held. Errors: those of the host. */

@@ -249,12 +249,9 @@ int elisa_attach(struct elisa_vm *vm, const char *name, u32 scheme, struct elisa
 		return elisa_refuse(why, -ENOENT, "there is no object %.63s", name);
 	if (!rights)
 		return elisa_refuse(why, -EACCES, "object %s is not granted to this VM", object->name);
-	list_for_each_entry(attachment, &vm->attachments,
-			    in_vm) if (attachment->object == object &&
-				       attachment->scheme ==
-					       scheme) return elisa_refuse(why, -EEXIST,
-									   "object %s is attached already",
-									   object->name);
+	list_for_each_entry(attachment, &vm->attachments, in_vm)
+		if (attachment->object == object && attachment->scheme == scheme)
+			return elisa_refuse(why, -EEXIST, "object %s is attached already", object->name);
 	error = check_vm(vm, why);
 	if (error)
 		return error;
@@ -290,7 +287,9 @@ struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id)
 {
 	struct elisa_attachment *attachment;
 
-	list_for_each_entry(attachment, &vm->attachments, in_vm) if (attachment->id == id) return attachment;
+	list_for_each_entry(attachment, &vm->attachments, in_vm)
+		if (attachment->id == id)
+			return attachment;
 	return NULL;
 }
 
@@ -300,9 +299,9 @@ int elisa_attachment_answer(struct elisa_object *object, const struct elisa_ioc_
 	struct elisa_attachment *attachment;
 	int error;
 
-	list_for_each_entry(attachment, &object->attachments,
-			    in_object) if (attachment->id == answer->attachment &&
-					   attachment->state == -EINPROGRESS) goto found;
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		if (attachment->id == answer->attachment && attachment->state == -EINPROGRESS)
+			goto found;
 	return elisa_refuse(why, -ENOENT, "nobody who asked to attach has the number %u any more", answer->attachment);
 
 found:
@@ -367,7 +366,8 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	struct elisa_pair *pair, *next;
 
 	WRITE_ONCE(attachment->state, error);
-	list_for_each_entry(pair, &attachment->pairs, in_attachment) close_slots(pair);
+	list_for_each_entry(pair, &attachment->pairs, in_attachment)
+		close_slots(pair);
 	/*
 	 * Whoever is inside leaves, sees the state and is aborted. What CPUs have cached of the attachment's EPTPs
 	 * (guest-physical and combined mappings, also of their paging structures) dies here, before roots, tables and
@@ -376,11 +376,11 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	elisa_flush_all_cpus();
 	/* Calls that the host executes have ended after this. */
 	synchronize_srcu_expedited(&elisa_call_srcu);
-	list_for_each_entry(pair, &attachment->pairs, in_attachment) cmpxchg(&pair->cpu->held, pair, NULL);
+	list_for_each_entry(pair, &attachment->pairs, in_attachment)
+		cmpxchg(&pair->cpu->held, pair, NULL);
 	/* VM entries and exits that have seen a pair are over after this. */
 	synchronize_rcu_expedited();
-	list_for_each_entry_safe(pair, next, &attachment->pairs, in_attachment)
-	{
+	list_for_each_entry_safe(pair, next, &attachment->pairs, in_attachment) {
 		list_del(&pair->in_attachment);
 		list_del(&pair->in_cpu);
 		elisa_pair_destroy(pair);
@@ -448,9 +448,10 @@ static int link_buffers(struct elisa_attachment *attachment)
 	struct elisa_pair *pair;
 	int error = 0;
 
-	list_for_each_entry(pair, &attachment->pairs, in_attachment) if (!error) error =
-		elisa_context_link_tree(&pair->sub, ELISA_BUFFER_OFFSET, ELISA_BUFFER_MAX, &attachment->buffers_ept,
-					ELISA_EPT_READ | ELISA_EPT_WRITE);
+	list_for_each_entry(pair, &attachment->pairs, in_attachment)
+		if (!error)
+			error = elisa_context_link_tree(&pair->sub, ELISA_BUFFER_OFFSET, ELISA_BUFFER_MAX,
+							&attachment->buffers_ept, ELISA_EPT_READ | ELISA_EPT_WRITE);
 	return error;
 }
 

@@ -120,8 +120,9 @@ static int free_number(const struct elisa_vm *vm)
 	const struct elisa_attachment *attachment;
 	unsigned long used = 0;
 
-	list_for_each_entry(attachment, &vm->attachments, in_vm) if (attachment->direct) used |=
-		1ul << attachment->direct->number;
+	list_for_each_entry(attachment, &vm->attachments, in_vm)
+		if (attachment->direct)
+			used |= 1ul << attachment->direct->number;
 	return used == (1ul << SLOTS) - 1 ? -1 : ffz(used);
 }
 

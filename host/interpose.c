@@ -17,7 +17,9 @@ static struct registered *find(const char *name)
 {
 	struct registered *registered;
 
-	list_for_each_entry(registered, &all, list) if (!strcmp(registered->interpose->name, name)) return registered;
+	list_for_each_entry(registered, &all, list)
+		if (!strcmp(registered->interpose->name, name))
+			return registered;
 	return NULL;
 }
 

@@ -331,8 +331,9 @@ bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes)
 	int index = srcu_read_lock(&kvm->srcu), bucket;
 
 	slots = kvm_memslots(kvm);
-	kvm_for_each_memslot(slot, bucket, slots) found |=
-		slot->base_gfn < (base + bytes) >> PAGE_SHIFT && slot->base_gfn + slot->npages > base >> PAGE_SHIFT;
+	kvm_for_each_memslot(slot, bucket, slots)
+		found |= slot->base_gfn < (base + bytes) >> PAGE_SHIFT &&
+			 slot->base_gfn + slot->npages > base >> PAGE_SHIFT;
 	srcu_read_unlock(&kvm->srcu, index);
 	return found;
 }

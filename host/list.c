@@ -9,7 +9,8 @@ static unsigned int count(const struct list_head *list)
 	const struct list_head *entry;
 	unsigned int number = 0;
 
-	list_for_each(entry, list) number++;
+	list_for_each(entry, list)
+		number++;
 	return number;
 }
 
@@ -18,8 +19,7 @@ void elisa_stats_get(struct elisa_ioc_stats *stats)
 	struct elisa_vm *vm;
 
 	stats->objects = count(&elisa_objects);
-	list_for_each_entry(vm, &elisa_vms, list)
-	{
+	list_for_each_entry(vm, &elisa_vms, list) {
 		stats->vms++;
 		stats->vcpus += vm->cpu_count;
 		stats->attachments += count(&vm->attachments);
@@ -71,8 +71,7 @@ static void list_attachment(struct elisa_ioc_list *entry, const struct elisa_att
 	entry->aborts = atomic64_read(&attachment->aborts);
 	entry->allocated_bytes = atomic_long_read(&attachment->pages.held) * ELISA_PAGE + sizeof(*attachment);
 	/* Each vCPU's list is for all attachments together; counted in each, as one alone would need it too. */
-	list_for_each_entry(pair, &attachment->pairs, in_attachment)
-	{
+	list_for_each_entry(pair, &attachment->pairs, in_attachment) {
 		entry->calls += elisa_pair_frame(pair, ELISA_FRAME_CALLS);
 		entry->vcpu_bytes +=
 			(atomic_long_read(&pair->pages.held) + atomic_long_read(&pair->cpu->pages.held)) * ELISA_PAGE +
@@ -88,11 +87,11 @@ static int next_vm(struct elisa_ioc_list *entry)
 {
 	struct elisa_vm *vm;
 
-	list_for_each_entry(vm, &elisa_vms, list) if (vm->id > entry->cursor)
-	{
-		list_vm(entry, vm);
-		return 0;
-	}
+	list_for_each_entry(vm, &elisa_vms, list)
+		if (vm->id > entry->cursor) {
+			list_vm(entry, vm);
+			return 0;
+		}
 	return -ENOENT;
 }
 
@@ -100,11 +99,11 @@ static int next_object(struct elisa_ioc_list *entry)
 {
 	struct elisa_object *object;
 
-	list_for_each_entry(object, &elisa_objects, node) if (object->id > entry->cursor)
-	{
-		list_object(entry, object);
-		return 0;
-	}
+	list_for_each_entry(object, &elisa_objects, node)
+		if (object->id > entry->cursor) {
+			list_object(entry, object);
+			return 0;
+		}
 	return -ENOENT;
 }
 
@@ -114,9 +113,9 @@ static int next_attachment(struct elisa_ioc_list *entry)
 	struct elisa_vm *vm;
 
 	list_for_each_entry(vm, &elisa_vms, list)
-		list_for_each_entry(attachment, &vm->attachments,
-				    in_vm) if (attachment->id > entry->cursor && (!next || attachment->id < next->id))
-			next = attachment;
+		list_for_each_entry(attachment, &vm->attachments, in_vm)
+			if (attachment->id > entry->cursor && (!next || attachment->id < next->id))
+				next = attachment;
 	if (!next)
 		return -ENOENT;
 	list_attachment(entry, next);

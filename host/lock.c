@@ -28,8 +28,10 @@ static struct elisa_pair *find_holder(const struct elisa_object *object, u64 wor
 	struct elisa_attachment *attachment;
 	struct elisa_pair *pair;
 
-	list_for_each_entry(attachment, &object->attachments, in_object) list_for_each_entry(
-		pair, &attachment->pairs, in_attachment) if (pair->number == word >> 32) return pair;
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		list_for_each_entry(pair, &attachment->pairs, in_attachment)
+			if (pair->number == word >> 32)
+				return pair;
 	return NULL;
 }
 

@@ -79,7 +79,8 @@ static void release(struct kref *ref)
 	struct elisa_object *object = container_of(ref, struct elisa_object, ref);
 	struct grant *grant, *next;
 
-	list_for_each_entry_safe(grant, next, &object->grants, list) grant_destroy(grant);
+	list_for_each_entry_safe(grant, next, &object->grants, list)
+		grant_destroy(grant);
 	code_destroy(object);
 	elisa_ept_destroy(&object->memory_ept);
 	elisa_memory_destroy(object->memory);
@@ -244,8 +245,9 @@ struct elisa_object *elisa_object_find(const char *name)
 {
 	struct elisa_object *object;
 
-	list_for_each_entry(object, &elisa_objects,
-			    node) if (object->name[0] && !strcmp(object->name, name)) return object;
+	list_for_each_entry(object, &elisa_objects, node)
+		if (object->name[0] && !strcmp(object->name, name))
+			return object;
 	return NULL;
 }
 
@@ -292,8 +294,7 @@ int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant
 		if (!vmm)
 			return elisa_refuse(why, -ESRCH, "there is no process %u", asked->id);
 	}
-	list_for_each_entry(grant, &object->grants, list)
-	{
+	list_for_each_entry(grant, &object->grants, list) {
 		count++;
 		if (grant_is(grant, asked->kind, id, vmm))
 			old = grant;
@@ -324,8 +325,9 @@ u32 elisa_object_rights(const struct elisa_object *object, const struct elisa_vm
 	struct grant *grant;
 	u32 rights = 0;
 
-	list_for_each_entry(grant, &object->grants, list) if (grant_is(grant, grant->kind, ids[grant->kind], vm->vmm))
-		rights |= grant->rights;
+	list_for_each_entry(grant, &object->grants, list)
+		if (grant_is(grant, grant->kind, ids[grant->kind], vm->vmm))
+			rights |= grant->rights;
 	return rights;
 }
 
@@ -350,9 +352,9 @@ void elisa_object_close(struct elisa_object *object)
 	} else {
 		object->name[0] = 0;
 		/* Nobody answers those who wait any more. */
-		list_for_each_entry_safe(attachment, next, &object->attachments,
-					 in_object) if (attachment->state == -EINPROGRESS)
-			elisa_attachment_kill(attachment, -ESHUTDOWN);
+		list_for_each_entry_safe(attachment, next, &object->attachments, in_object)
+			if (attachment->state == -EINPROGRESS)
+				elisa_attachment_kill(attachment, -ESHUTDOWN);
 	}
 	elisa_object_put(object);
 }

@@ -127,7 +127,9 @@ struct elisa_pair *elisa_pair_find(const struct elisa_attachment *attachment, co
 {
 	struct elisa_pair *pair;
 
-	list_for_each_entry(pair, &cpu->pairs, in_cpu) if (pair->attachment == attachment) return pair;
+	list_for_each_entry(pair, &cpu->pairs, in_cpu)
+		if (pair->attachment == attachment)
+			return pair;
 	return NULL;
 }
 

@@ -19,7 +19,9 @@ struct elisa_vm *elisa_vm_find(const struct kvm *kvm)
 	struct elisa_vm *vm, *found = NULL;
 
 	rcu_read_lock();
-	hash_for_each_possible_rcu(by_kvm, vm, node, (unsigned long)kvm) if (vm->kvm == kvm) found = vm;
+	hash_for_each_possible_rcu(by_kvm, vm, node, (unsigned long)kvm)
+		if (vm->kvm == kvm)
+			found = vm;
 	rcu_read_unlock();
 	return found;
 }
@@ -89,16 +91,17 @@ void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too)
 	struct elisa_memory *memory;
 	unsigned long index;
 
-	list_for_each_entry_safe(attachment, next, &vm->attachments, in_vm) elisa_detach(attachment);
-	xa_for_each(&vm->objects, index, object)
-	{
+	list_for_each_entry_safe(attachment, next, &vm->attachments, in_vm)
+		elisa_detach(attachment);
+	xa_for_each(&vm->objects, index, object) {
 		xa_erase(&vm->objects, index);
 		if (memory_too)
 			elisa_object_withdraw(object, -ESHUTDOWN);
 		elisa_object_close(object);
 	}
 	/* Another vCPU may be taking it at this moment: whoever erases it has it. */
-	xa_for_each(&vm->memories, index, memory) elisa_memory_destroy(xa_erase(&vm->memories, index));
+	xa_for_each(&vm->memories, index, memory)
+		elisa_memory_destroy(xa_erase(&vm->memories, index));
 }
 
 /* KVM destroys a VM when the last descriptor of it is closed, those of its vCPUs among them: none will be entered
@@ -124,8 +127,7 @@ void elisa_vm_forget_all(void)
 	struct elisa_vm *vm, *next;
 
 	mutex_lock(&elisa_lock);
-	list_for_each_entry_safe(vm, next, &elisa_vms, list)
-	{
+	list_for_each_entry_safe(vm, next, &elisa_vms, list) {
 		hash_del_rcu(&vm->node);
 		list_del(&vm->list);
 		elisa_vm_release_all(vm, false);
