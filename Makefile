@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test tests demo shell bench-testbed bench-core soak check check-corrections fuzz format clean
+.PHONY: all setup test test-long tests demo shell bench-testbed bench-core soak check check-corrections fuzz format clean
 
 all: setup
 
@@ -13,6 +13,9 @@ setup:
 
 test:
 	@$(TESTBED) test $(T) $(if $(SEED),--seed $(SEED))
+
+test-long:
+	@$(TESTBED) test --long $(T) $(if $(SEED),--seed $(SEED))
 
 tests:
 	@$(TESTBED) list

@@ -19,7 +19,7 @@ def command_list(_):
 
 def command_test(options):
     from . import runner
-    entries = testlist.choose(testlist.load(), options.names)
+    entries = testlist.choose(testlist.load(long=options.long), options.names)
     seed = runner.seed_from(options.seed)
     if runner.is_native():
         setup.user_space()
@@ -28,6 +28,8 @@ def command_test(options):
     if seed is not None:
         say(f"seed {seed}: `make test SEED={seed}` with the same tests runs exactly the same")
     report = runner.run(entries, seed)
+    for line in report.table():
+        say(line)
     say(report.summary())
     return 1 if report.count("FAIL") else 0
 
@@ -80,6 +82,7 @@ def parse():
     add("list", command_list, "the tests and their tags")
     test = add("test", command_test, "run tests")
     test.add_argument("names", nargs="*", metavar="NAME|TAG")
+    test.add_argument("--long", action="store_true", help="the long form: more attempts, and tests that have no other")
     test.add_argument("--seed", help="a number, or random: shift everything in time by it")
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)

@@ -20,6 +20,7 @@ class Test:
         self.build = TREE / "build"
         self.ours = []  # guests that this test started
         self.managers = []  # likewise
+        self.counts = []  # (what, tried, contained), for the table at the end
 
     def fail(self, text):
         raise Failure(text)
@@ -39,6 +40,12 @@ class Test:
     def equal(self, got, expected, what):
         if got != expected:
             raise Failure(f"{what}: {got!r}, expected {expected!r}")
+
+    def contained(self, tried, contained, what=""):
+        """Counts attempts to do harm, for the table that is printed at the end; fails unless all were contained."""
+        self.counts.append((what, tried, contained))
+        self.check(tried > 0, f"{what or 'attack'}: nothing was tried")
+        self.equal(contained, tried, f"{what or 'attack'}: contained, of those tried")
 
     def guest(self, **options):
         """A guest of this test's own, gone when the test is over; see Host.guest()."""

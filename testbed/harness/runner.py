@@ -31,8 +31,9 @@ PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two 
 class Outcome:
     """.kind: ok, skip or FAIL. A test that is itself wrong fails too, and leaves its traceback in .folder."""
 
-    def __init__(self, entry, kind, text="", seconds=0.0, folder=None):
+    def __init__(self, entry, kind, text="", seconds=0.0, folder=None, counts=()):
         self.entry, self.kind, self.text, self.seconds, self.folder = entry, kind, text, seconds, folder
+        self.counts = counts  # (what, tried, contained)
 
 
 class Report:
@@ -57,6 +58,16 @@ class Report:
 
     def count(self, kind):
         return sum(outcome.kind == kind for outcome in self.outcomes)
+
+    def table(self):
+        """What was tried to do harm, and how much of it was contained; [] if nothing was."""
+        rows = [(f"{outcome.entry.name} {what}".strip(), tried, contained)
+                for outcome in self.outcomes for what, tried, contained in outcome.counts]
+        if not rows:
+            return []
+        rows = [("attack or fault", "tried", "contained"), *sorted(rows),
+                ("all", sum(row[1] for row in rows), sum(row[2] for row in rows))]
+        return [f"{name:58} {tried:>10} {contained:>10}" for name, tried, contained in rows]
 
     def summary(self):
         text = f"{self.count('ok')} passed, {self.count('FAIL')} failed"
@@ -129,7 +140,7 @@ def what_is_left(host):
 
 
 def run_one(host, entry, folder):
-    """Runs one test on a booted host; what it started is gone afterwards."""
+    """Runs one test on a booted host; what it started is gone afterwards. Its kind, what it said, what it counted."""
     test = Test(host, folder, entry)
     text = ""
     try:
@@ -161,7 +172,7 @@ def run_one(host, entry, folder):
         (folder / "host-kernel.log").write_text(host.kernel_log, encoding="utf-8")
         host.stop_guests()
     host.dead_consoles.clear()
-    return kind, text
+    return kind, text, test.counts
 
 
 def new_folder(name):
@@ -210,15 +221,15 @@ def run_group(entries, report, seed, program):
         try:
             if host is None:
                 host = boot(entry, folder / "machine", seed + number if seed is not None else None, program)
-            kind, text = run_one(host, entry, folder)
+            kind, text, counts = run_one(host, entry, folder)
         except Failure as failure:  # it did not boot, or it died
-            kind, text = "FAIL", str(failure)
+            kind, text, counts = "FAIL", str(failure), ()
             if host:
                 (folder / "host-console.log").write_text(host.console(), encoding="utf-8", errors="replace")
                 host.stop()
                 host = None
         if not INTERRUPTED.is_set():
-            report.add(Outcome(entry, kind, text, time.monotonic() - start, folder))
+            report.add(Outcome(entry, kind, text, time.monotonic() - start, folder, counts))
     if host:
         host.stop()
 

@@ -7,15 +7,16 @@ from .run import TREE
 from .say import Failure
 
 LIST = TREE / "tests" / "list.toml"
-KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "on", "proves"}
-UNIT_KEYS = {"name", "file", "tags"}
+KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "long", "long_only", "on",
+        "proves"}
+UNIT_KEYS = {"name", "file", "tags", "long_only"}
 CPUS = (1, 2, 4)
 
 
 class Entry:
     """One test on one machine: a test that is listed for several runs once on each."""
 
-    def __init__(self, fields, cpus, apicv, many):
+    def __init__(self, fields, cpus, apicv, many, long):
         self.base = fields["name"]
         self.name = self.base
         if many["cpus"]:
@@ -30,7 +31,7 @@ class Entry:
         self.release = fields.get("kernel", "bookworm")
         self.memory_mb = fields.get("memory_mb", 1024)
         self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
-        self.arguments = fields.get("arguments", {})
+        self.arguments = {**fields.get("arguments", {}), **(fields.get("long", {}) if long else {})}
 
     @property
     def machine(self):
@@ -72,7 +73,7 @@ def check_fields(fields, keys):
         raise Failure(f"tests/list.toml: {name}: no file tests/{fields['file']}")
 
 
-def vm_entries(fields):
+def vm_entries(fields, long):
     check_fields(fields, KEYS)
     all_cpus, all_apicv = as_list(fields.get("cpus", 1)), as_list(fields.get("apicv", True))
     if not set(all_cpus) <= set(CPUS):
@@ -80,11 +81,11 @@ def vm_entries(fields):
     if fields.get("on", "host") not in ("host", "guest"):
         raise Failure(f"tests/list.toml: {fields['name']}: on must be host or guest")
     many = {"cpus": len(all_cpus) > 1, "apicv": len(all_apicv) > 1}
-    return [Entry(fields, cpus, apicv, many) for cpus in all_cpus for apicv in all_apicv]
+    return [Entry(fields, cpus, apicv, many, long) for cpus in all_cpus for apicv in all_apicv]
 
 
-def load(file=LIST):
-    """All tests, units first."""
+def load(file=LIST, long=False):
+    """All tests, units first; LONG: with the arguments of the long form, and those that have no other."""
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -92,9 +93,10 @@ def load(file=LIST):
     entries = []
     for fields in tables.get("unit", []):
         check_fields(fields, UNIT_KEYS)
-        entries.append(Unit(fields))
+        entries += [Unit(fields)] if long or not fields.get("long_only") else []
     for fields in tables.get("test", []):
-        entries += vm_entries(fields)
+        made = vm_entries(fields, long)
+        entries += made if long or not fields.get("long_only") else []
     names = [entry.name for entry in entries]
     for name in names:
         if names.count(name) > 1:

@@ -62,7 +62,7 @@ def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, se
         test.skip("the guest has no CPU feature to attack with")
     test.equal((name, int(error)), (what, 0), "attack and error")
     test.equal(int(breaches), 0, f"breaches; the first: {breach}")
-    test.equal(int(attempts), int(contained), "contained, of those tried")
+    test.contained(int(attempts), int(contained))
     test.check(int(attempts) >= tried, f"only {attempts} attempts")
     scene.attacker.call("rmmod attack")
     scene.check(attacker_lives)
@@ -81,7 +81,7 @@ def hostile_code(test):
     (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
     test.check("BREACH" not in said, said)
     tried, contained = re.search(r"tried (\d+) contained (\d+)", said).groups()
-    test.equal(tried, contained, "contained, of those tried")
+    test.contained(int(tried), int(contained))
     scene.check()
     held.kill()
 
@@ -106,6 +106,7 @@ def ioctls(test, count=20000, seed=1):
     program = elisa.place(scene.attacker, BUILT / "programs" / "ioctls")
     said = scene.attacker.call(f"{program} victim {count} {seed}", 120)
     test.check(said.startswith(f"tried {count} "), said)
+    test.contained(count, count)
     scene.check()
 
 

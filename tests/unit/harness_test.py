@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -174,16 +175,30 @@ class LogsTest(unittest.TestCase):
 
 
 class TestListTest(unittest.TestCase):
-    def load(self, text):
+    def load(self, text, long=False):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
             file.write(text)
             file.flush()
-            return testlist.load(Path(file.name))
+            return testlist.load(Path(file.name), long)
 
     def test_a_test_runs_on_each_machine(self):
         entries = self.load('[[test]]\nname = "a"\nfile = "vm/host.py"\ncpus = [1, 2]\napicv = [true, false]\n')
         self.assertEqual([entry.name for entry in entries], ["a-1cpu-apicv", "a-1cpu-noapicv", "a-2cpu-apicv", "a-2cpu-noapicv"])
         self.assertEqual(len({entry.machine for entry in entries}), 4)
+
+    def test_long_form(self):
+        text = ('[[test]]\nname = "a"\nfile = "vm/host.py"\narguments = { count = 1, seed = 2 }\nlong = { count = 9 }\n'
+                '[[unit]]\nname = "u"\nfile = "vm/host.py"\nlong_only = true\n')
+        self.assertEqual([(entry.name, entry.arguments) for entry in self.load(text)], [("a", {"count": 1, "seed": 2})])
+        unit, test = self.load(text, long=True)
+        self.assertEqual((unit.name, test.arguments), ("u", {"count": 9, "seed": 2}))
+
+    def test_every_attack_and_fault_is_in_the_threat_model(self):
+        text = (TREE / "docs" / "threat-model.md").read_text(encoding="utf-8")
+        listed = {entry.base for entry in testlist.load(long=True) if {"attack", "fault"} & set(entry.tags)}
+        said = set(re.findall(r"`((?:attack|fault)-[\w-]+)`", text))
+        self.assertEqual(listed - said, set(), "tests that the table lacks")
+        self.assertEqual(said - listed - {"attack-NAME"}, set(), "what the table says there is")
 
     def test_mistakes_are_named(self):
         for text, expected in (
