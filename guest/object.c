@@ -127,19 +127,12 @@ int elisa_object_set_memory(struct elisa_object *object, const struct elisa_ioc_
 int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, struct elisa_why *why)
 {
 	struct elisa_request *request;
+	u64 bytes = elisa_code_blob_bytes(code);
 	struct elisa_memory *blob;
-	u64 bytes;
 	int error;
 
-	if (!code->functions || code->functions > ELISA_FUNCTIONS_MAX)
-		return elisa_refuse(why, -EINVAL, "code has 1 to %d functions, not %u", ELISA_FUNCTIONS_MAX,
-				    code->functions);
-	if (code->code_bytes > ELISA_CODE_MAX || code->rodata_bytes > ELISA_RODATA_MAX ||
-	    code->data_bytes > ELISA_DATA_MAX)
-		return elisa_refuse(why, -E2BIG, "code, constants or data have more than %lu MiB",
-				    ELISA_CODE_MAX >> 20);
-	bytes = code->functions * sizeof(struct elisa_function_entry) + code->code_bytes + code->rodata_bytes +
-		code->data_bytes;
+	if (!bytes)
+		return elisa_refuse(why, -EINVAL, "the code's parts do not add up, or are too large");
 	error = elisa_memory_copy(&blob, code->blob, bytes, why);
 	if (error)
 		return error;

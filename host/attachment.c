@@ -24,16 +24,21 @@ static bool needs_verw(void)
 	       boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
 }
 
-static void notify(const struct elisa_attachment *attachment, u32 kind)
+struct elisa_event elisa_attachment_event(const struct elisa_attachment *attachment, u32 kind)
 {
-	struct elisa_event event = {
-		.size = sizeof(event),
+	return (struct elisa_event){
+		.size = sizeof(struct elisa_event),
 		.kind = kind,
 		.attachment = attachment->id,
 		.vm = attachment->vm->id,
 		.pid = attachment->vm->pid,
 		.uid = attachment->vm->uid,
 	};
+}
+
+static void notify(const struct elisa_attachment *attachment, u32 kind)
+{
+	struct elisa_event event = elisa_attachment_event(attachment, kind);
 
 	elisa_object_event(attachment->object, &event);
 }

@@ -72,6 +72,8 @@ int elisa_attachment_answer(struct elisa_object *object, const struct elisa_ioc_
 void elisa_detach(struct elisa_attachment *attachment);
 /* From now on calls return ERROR, until the client detaches. */
 void elisa_attachment_kill(struct elisa_attachment *attachment, int error);
+/* An event of KIND about it, without what is that kind's own. From any context. */
+struct elisa_event elisa_attachment_event(const struct elisa_attachment *attachment, u32 kind);
 struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id);
 /* Takes MEMORY over when it succeeds. */
 int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,

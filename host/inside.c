@@ -11,6 +11,7 @@
 #include <linux/module.h>
 #include <linux/timekeeping.h>
 
+#include "abort.h"
 #include "entry.h"
 #include "gate.h"
 #include "kvm.h"
@@ -65,25 +66,6 @@ static struct elisa_pair *pair_of(u64 eptp)
 static u8 *slot_byte(const struct elisa_taken *taken)
 {
 	return (u8 *)(taken->pair->cpu->list + taken->slot);
-}
-
-static void report_abort(const struct elisa_taken *taken, int error)
-{
-	struct elisa_attachment *attachment = taken->pair->attachment;
-	struct elisa_event event = {
-		.size = sizeof(event),
-		.kind = ELISA_EVENT_ABORT,
-		.attachment = attachment->id,
-		.vm = attachment->vm->id,
-		.pid = attachment->vm->pid,
-		.uid = attachment->vm->uid,
-		.error = error,
-		.exit_reason = taken->exit_reason,
-		.address = taken->rip,
-	};
-
-	atomic64_inc(&attachment->aborts);
-	elisa_object_event(attachment->object, &event);
 }
 
 /* Exits that concern the host alone: what was interrupted can go on as if nothing had been. */
@@ -271,7 +253,7 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	if (!taken->harmless) {
 		/* Where trusted code has faulted is nobody's business; KVM writes it back at the next entry. */
 		vcpu->arch.cr2 = 0;
-		report_abort(taken, taken->error);
+		elisa_abort_report(taken, taken->error);
 	}
 }
 
@@ -348,7 +330,7 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 			taken->error = state;
 			vcpu->arch.regs[VCPU_REGS_RDX] = state;
 		}
-		report_abort(taken, taken->error);
+		elisa_abort_report(taken, taken->error);
 		return;
 	}
 	for (int reg = 0; reg < VCPU_REGS_RIP; reg++)

@@ -2,7 +2,7 @@
 /* What there is, for the tool. With elisa_lock held. */
 #include "list.h"
 
-#include "inside.h"
+#include "abort.h"
 
 static unsigned int count(const struct list_head *list)
 {
@@ -132,6 +132,8 @@ int elisa_list_next(struct elisa_ioc_list *entry)
 		return next_object(entry);
 	case ELISA_LIST_ATTACHMENT:
 		return next_attachment(entry);
+	case ELISA_LIST_ABORT:
+		return elisa_abort_next(entry);
 	default:
 		return -EINVAL;
 	}

@@ -64,6 +64,7 @@ static void code_destroy(struct elisa_object *object)
 	kvfree(code->pages);
 	kvfree(code->data);
 	kvfree(code->functions);
+	kvfree(code->symbols);
 	memset(code, 0, sizeof(*code));
 }
 
@@ -131,27 +132,32 @@ int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *me
 	return 0;
 }
 
-u64 elisa_code_blob_bytes(const struct elisa_ioc_code *code)
-{
-	if (!code->functions || code->functions > ELISA_FUNCTIONS_MAX || !code->code_bytes ||
-	    code->code_bytes > ELISA_CODE_MAX || code->rodata_bytes > ELISA_RODATA_MAX ||
-	    code->data_bytes > ELISA_DATA_MAX ||
-	    (code->code_bytes | code->rodata_bytes | code->data_bytes) % ELISA_PAGE)
-		return 0;
-	return code->functions * sizeof(struct elisa_function_entry) + code->code_bytes + code->rodata_bytes +
-	       code->data_bytes;
-}
-
-static int check_functions(const struct elisa_function_entry *functions, u32 count, u64 code_bytes,
-			   struct elisa_why *why)
+/* Proper names of places in the code. */
+static int check_names(const struct elisa_function_entry *table, u32 count, u64 code_bytes, struct elisa_why *why)
 {
 	u64 base = ELISA_BASE + ELISA_CODE_OFFSET;
 
 	for (u32 i = 0; i < count; i++) {
-		if (!functions[i].name[0] || strnlen(functions[i].name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
+		if (!table[i].name[0] || strnlen(table[i].name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
 			return elisa_refuse(why, -EINVAL, "function %u has no proper name", i);
-		if (functions[i].address < base || functions[i].address >= base + code_bytes)
-			return elisa_refuse(why, -EINVAL, "function %s lies outside of the code", functions[i].name);
+		if (table[i].address < base || table[i].address >= base + code_bytes)
+			return elisa_refuse(why, -EINVAL, "function %s lies outside of the code", table[i].name);
+	}
+	return 0;
+}
+
+static int check_functions(const struct elisa_ioc_code *code, const struct elisa_function_entry *functions,
+			   struct elisa_why *why)
+{
+	const struct elisa_function_entry *symbols = functions + code->functions;
+	int error = check_names(functions, code->functions + code->symbols, code->code_bytes, why);
+
+	if (error)
+		return error;
+	for (u32 i = 1; i < code->symbols; i++)
+		if (symbols[i].address < symbols[i - 1].address)
+			return elisa_refuse(why, -EINVAL, "the symbols are not in order");
+	for (u32 i = 0; i < code->functions; i++) {
 		for (u32 other = 0; other < i; other++)
 			if (!strcmp(functions[i].name, functions[other].name))
 				return elisa_refuse(why, -EEXIST, "function %s is there twice", functions[i].name);
@@ -198,7 +204,8 @@ static int copy_code(struct elisa_object *object, const struct elisa_ioc_code *f
 {
 	struct elisa_code *code = &object->code;
 	u64 table = from->functions * sizeof(struct elisa_function_entry);
-	const void *text = blob + table, *rodata = text + from->code_bytes, *data = rodata + from->rodata_bytes;
+	u64 names = from->symbols * sizeof(struct elisa_function_entry);
+	const void *text = blob + table + names, *rodata = text + from->code_bytes, *data = rodata + from->rodata_bytes;
 	int error;
 
 	code->functions = copy_of(blob, table);
@@ -207,6 +214,12 @@ static int copy_code(struct elisa_object *object, const struct elisa_ioc_code *f
 	if (!code->functions || !code->pages)
 		return -ENOMEM;
 	code->function_count = from->functions;
+	if (names) {
+		code->symbols = copy_of(blob + table, names);
+		if (!code->symbols)
+			return -ENOMEM;
+		code->symbol_count = from->symbols;
+	}
 	if (from->data_bytes) {
 		code->data = copy_of(data, from->data_bytes);
 		if (!code->data)
@@ -230,7 +243,9 @@ int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_co
 		return elisa_refuse(why, -EBUSY, "the object has its code already");
 	if (!bytes || bytes != elisa_code_blob_bytes(code))
 		return elisa_refuse(why, -EINVAL, "the code's parts do not add up");
-	error = check_functions(blob, code->functions, code->code_bytes, why);
+	if (code->reserved)
+		return elisa_refuse(why, -EINVAL, "a reserved field is not zero");
+	error = check_functions(code, blob, why);
 	if (error)
 		return error;
 	error = copy_code(object, code, blob);
@@ -377,6 +392,32 @@ void elisa_object_event(struct elisa_object *object, const struct elisa_event *e
 	}
 	raw_spin_unlock_irqrestore(&object->events_lock, flags);
 	wake_up(&object->events_wait);
+}
+
+const char *elisa_object_symbol(const struct elisa_object *object, u64 address, u32 *offset)
+{
+	const struct elisa_function_entry *symbols = object->code.symbols;
+	u32 low = 0, high = object->code.symbol_count;
+
+	if (address >= ELISA_GATE && address < ELISA_GATE + ELISA_PAGE) {
+		*offset = address - ELISA_GATE;
+		return "gate or entry";
+	}
+	if (address - ELISA_BASE - ELISA_CODE_OFFSET >= ELISA_CODE_MAX)
+		return NULL;
+	/* The last that does not lie behind it. */
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+
+		if (symbols[middle].address <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low)
+		return NULL;
+	*offset = address - symbols[low - 1].address;
+	return symbols[low - 1].name;
 }
 
 int elisa_object_next_event(struct elisa_object *object, struct elisa_event *event)

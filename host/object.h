@@ -30,8 +30,8 @@ struct elisa_code {
 	u64 page_count;
 	void *data; /* what an attachment's data begins as */
 	u64 data_bytes;
-	struct elisa_function_entry *functions;
-	u32 function_count;
+	struct elisa_function_entry *functions, *symbols; /* the latter by rising address */
+	u32 function_count, symbol_count;
 };
 
 struct elisa_object {
@@ -76,14 +76,13 @@ void elisa_object_withdraw(struct elisa_object *object, int error);
 /* The manager is gone: withdraws the object, or leaves those attached be, as it chose. */
 void elisa_object_close(struct elisa_object *object);
 struct elisa_object *elisa_object_find(const char *name);
-/* Bytes of the blob that CODE describes; 0 if it does not add up. */
-u64 elisa_code_blob_bytes(const struct elisa_ioc_code *code);
-
 void elisa_object_get(struct elisa_object *object);
 void elisa_object_put(struct elisa_object *object);
 
 /* From any context with interrupts off or on. */
 void elisa_object_event(struct elisa_object *object, const struct elisa_event *event);
+/* What lies at ADDRESS inside, for messages: a name of its code, or of what every object has; NULL if there is none. */
+const char *elisa_object_symbol(const struct elisa_object *object, u64 address, u32 *offset);
 /* -EAGAIN: there is none. */
 int elisa_object_next_event(struct elisa_object *object, struct elisa_event *event);
 

@@ -51,6 +51,7 @@ enum elisa_event_kind {
 	ELISA_ATTACHED = 1, /* of an object with ELISA_OBJECT_ASK: answer it */
 	ELISA_DETACHED = 2,
 	ELISA_ABORTED = 3, /* a call was ended from outside */
+	ELISA_REVOKED = 4, /* a buffer is shared no more: the VM's memory under it has changed */
 };
 
 struct elisa_object_event {
@@ -59,10 +60,16 @@ struct elisa_object_event {
 	uint32_t vm;
 	uint32_t pid, uid;    /* of the VMM; in a VM both are 0xffffffff */
 	int error;            /* aborted: what the call returned */
-	uint32_t exit_reason; /* aborted: the CPU's basic exit reason, or 0xffff */
+	uint32_t exit_reason; /* aborted: the CPU's basic exit reason */
 	uint64_t address;     /* aborted: where the call was */
 	uint64_t lost;        /* events dropped before this one */
+	uint32_t buffer;      /* revoked: its number */
+	uint32_t offset;      /* aborted: of the address in the function below */
+	char symbol[64];      /* aborted: of the trusted code; empty if its file has no symbols */
 };
+
+/* What a basic exit reason is called; "other" if it has no name here. Static. */
+const char *elisa_exit_name(uint32_t reason);
 
 /* A new object, without a name yet. Errors: those of open("/dev/elisa"), EPERM (VETTED and not root on the host). */
 int elisa_object_create(struct elisa_object **object, unsigned int flags);

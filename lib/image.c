@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "image.h"
@@ -346,4 +347,42 @@ int elisa_image_symbol(const struct elisa_image *image, const char *name, uint64
 	}
 	elf_end(elf);
 	return error;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct elisa_function_entry *left = a, *right = b;
+
+	return left->address < right->address ? -1 : left->address > right->address;
+}
+
+int elisa_image_symbols(const struct elisa_image *image, struct elisa_function_entry **table, uint32_t *count)
+{
+	uint64_t code = ELISA_BASE + ELISA_CODE_OFFSET;
+	Elf *elf = open_file(image);
+	size_t names;
+	Elf_Data *symbols = elf ? find_symbols(elf, &names) : NULL;
+	uint32_t found = 0;
+	GElf_Sym symbol;
+
+	*table = calloc(ELISA_SYMBOLS_MAX, sizeof(**table));
+	if (!*table) {
+		elf_end(elf);
+		return -ENOMEM;
+	}
+	for (int i = 1; found < ELISA_SYMBOLS_MAX && gelf_getsym(symbols, i, &symbol); i++) {
+		const char *name =
+			GELF_ST_TYPE(symbol.st_info) == STT_FUNC ? elf_strptr(elf, names, symbol.st_name) : NULL;
+		struct elisa_function_entry *entry = *table + found;
+
+		if (!name || !name[0] || symbol.st_value - code >= image->part[ELISA_PART_CODE].bytes)
+			continue;
+		entry->address = symbol.st_value;
+		snprintf(entry->name, sizeof(entry->name), "%s", name);
+		found++;
+	}
+	elf_end(elf);
+	qsort(*table, found, sizeof(**table), by_address);
+	*count = found;
+	return 0;
 }

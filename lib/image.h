@@ -73,6 +73,12 @@ void elisa_image_copy(const struct elisa_image *image, enum elisa_part part, voi
 int elisa_image_function(const struct elisa_image *image, const char *name);
 struct elisa_function_entry elisa_image_entry(const struct elisa_image *image, uint32_t index);
 
+/*
+ * The names of all functions in the code, also of those not offered, by rising address: `*table` is the caller's to
+ * free. Names that are too long are cut, and with more than ELISA_SYMBOLS_MAX the last are missing. -ENOMEM.
+ */
+int elisa_image_symbols(const struct elisa_image *image, struct elisa_function_entry **table, uint32_t *count);
+
 /* The address of a variable by its name: 0, or -ENOENT. */
 int elisa_image_symbol(const struct elisa_image *image, const char *name, uint64_t *address);
 

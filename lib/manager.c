@@ -19,7 +19,7 @@ _Static_assert((int)ELISA_ALL == ELISA_GRANT_ALL && (int)ELISA_VM == ELISA_GRANT
 		       (int)ELISA_READ == ELISA_RIGHT_READ && (int)ELISA_WRITE == ELISA_RIGHT_WRITE,
 	       "so are grants");
 _Static_assert((int)ELISA_ATTACHED == ELISA_EVENT_ATTACH && (int)ELISA_DETACHED == ELISA_EVENT_DETACH &&
-		       (int)ELISA_ABORTED == ELISA_EVENT_ABORT,
+		       (int)ELISA_ABORTED == ELISA_EVENT_ABORT && (int)ELISA_REVOKED == ELISA_EVENT_REVOKE,
 	       "and events");
 
 struct elisa_object {
@@ -61,25 +61,37 @@ free:
 	return error;
 }
 
-/* The blob of ELISA_IOC_CODE, to be freed; NULL without memory. */
-static void *make_blob(const struct elisa_image *image)
+static char *append(char *to, const void *from, size_t bytes)
+{
+	return (char *)memcpy(to, from, bytes) + bytes;
+}
+
+/* Makes the blob of ELISA_IOC_CODE, to be freed, and says in CODE what it consists of. NULL without memory. */
+static void *make_blob(const struct elisa_image *image, struct elisa_ioc_code *code)
 {
 	static const enum elisa_part parts[] = { ELISA_PART_CODE, ELISA_PART_RODATA, ELISA_PART_DATA };
-	size_t table_bytes = image->functions * sizeof(struct elisa_function_entry);
-	size_t bytes = table_bytes;
+	struct elisa_function_entry *symbols;
 	char *blob, *to;
+	size_t bytes;
 
-	for (unsigned int i = 0; i < 3; i++)
-		bytes += image->part[parts[i]].bytes;
-	blob = malloc(bytes);
-	if (!blob)
+	if (elisa_image_symbols(image, &symbols, &code->symbols))
 		return NULL;
-	memcpy(blob, image->table, table_bytes);
-	to = blob + table_bytes;
-	for (unsigned int i = 0; i < 3; i++) {
-		elisa_image_copy(image, parts[i], to);
-		to += image->part[parts[i]].bytes;
+	code->functions = image->functions;
+	code->code_bytes = image->part[ELISA_PART_CODE].bytes;
+	code->rodata_bytes = image->part[ELISA_PART_RODATA].bytes;
+	code->data_bytes = image->part[ELISA_PART_DATA].bytes;
+	bytes = elisa_code_blob_bytes(code);
+	blob = bytes ? malloc(bytes) : NULL; /* the image has been checked: it adds up */
+	if (blob) {
+		to = append(blob, image->table, image->functions * sizeof(*symbols));
+		to = append(to, symbols, code->symbols * sizeof(*symbols));
+		for (unsigned int i = 0; i < 3; i++) {
+			elisa_image_copy(image, parts[i], to);
+			to += image->part[parts[i]].bytes;
+		}
 	}
+	code->blob = (uintptr_t)blob;
+	free(symbols);
 	return blob;
 }
 
@@ -93,16 +105,11 @@ int elisa_object_load(struct elisa_object *object, const char *path)
 	error = elisa_image_read(path, &image);
 	if (error)
 		return error;
-	blob = make_blob(&image);
+	blob = make_blob(&image, &code);
 	if (!blob) {
 		error = elisa_fail(-ENOMEM, "%s: no memory", path);
 		goto free;
 	}
-	code.functions = image.functions;
-	code.blob = (uintptr_t)blob;
-	code.code_bytes = image.part[ELISA_PART_CODE].bytes;
-	code.rodata_bytes = image.part[ELISA_PART_RODATA].bytes;
-	code.data_bytes = image.part[ELISA_PART_DATA].bytes;
 	error = elisa_ioctl(object->fd, ELISA_IOC_CODE, &code);
 	free(blob);
 	if (error)
@@ -246,7 +253,10 @@ int elisa_object_next_event(struct elisa_object *object, struct elisa_object_eve
 		.exit_reason = got.exit_reason,
 		.address = got.address,
 		.lost = got.lost,
+		.buffer = got.buffer,
+		.offset = got.offset,
 	};
+	memcpy(event->symbol, got.symbol, sizeof(event->symbol));
 	return 0;
 }
 

@@ -239,14 +239,18 @@ static void answer(struct elisa_object *object, const struct elisa_object_event 
 
 static void print(const struct elisa_object_event *event)
 {
-	static const char *const words[] = { "?", "attach", "detach", "abort" };
+	static const char *const words[] = { "?", "attach", "detach", "abort", "revoke" };
 
-	printf("%s attachment=%u vm=%u", words[event->kind <= ELISA_ABORTED ? event->kind : 0], event->attachment,
+	printf("%s attachment=%u vm=%u", words[event->kind <= ELISA_REVOKED ? event->kind : 0], event->attachment,
 	       event->vm);
 	if (event->pid != UINT32_MAX)
 		printf(" pid=%u uid=%u", event->pid, event->uid);
 	if (event->kind == ELISA_ABORTED)
-		printf(" error=%d exit=%u address=%#lx", event->error, event->exit_reason, event->address);
+		printf(" error=%d exit=\"%s\" address=%#lx symbol=%s+%#x", event->error,
+		       elisa_exit_name(event->exit_reason), event->address, event->symbol[0] ? event->symbol : "?",
+		       event->offset);
+	if (event->kind == ELISA_REVOKED)
+		printf(" buffer=%u", event->buffer);
 	if (event->lost)
 		printf(" lost=%lu", event->lost);
 	putchar('\n');

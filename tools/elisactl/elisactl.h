@@ -17,7 +17,8 @@ struct command {
 };
 
 extern const struct command elisactl_stat;
-extern const struct command elisactl_lists[3];
+#define ELISACTL_LISTS 4
+extern const struct command elisactl_lists[ELISACTL_LISTS];
 
 /* A descriptor of the device, or -1 after a line on stderr. */
 int elisactl_open(void);

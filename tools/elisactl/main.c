@@ -61,7 +61,7 @@ int main(int count, char **arguments)
 	static const struct argp argp = {
 		options,
 		parse,
-		"stat\nvm list\nobject list\nattach list",
+		"stat\nvm list\nobject list\nattach list\nabort list",
 		"Shows what ELISA's module holds at this moment. In a VM, only `stat`: what its driver holds.",
 		NULL,
 		NULL,
@@ -71,7 +71,7 @@ int main(int count, char **arguments)
 	argp_parse(&argp, count, arguments, 0, NULL, NULL);
 	if (!strcmp(words, elisactl_stat.words))
 		return elisactl_stat.run(&elisactl_stat, json);
-	for (unsigned int i = 0; i < 3; i++) {
+	for (unsigned int i = 0; i < ELISACTL_LISTS; i++) {
 		if (!strcmp(words, elisactl_lists[i].words))
 			return elisactl_lists[i].run(&elisactl_lists[i], json);
 	}

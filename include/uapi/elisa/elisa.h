@@ -47,17 +47,34 @@ struct elisa_function_entry {
 	__u64 address; /* inside, within the code */
 };
 
+#define ELISA_SYMBOLS_MAX 4096
+
 /*
- * Trusted code, copied: one blob of the functions' table (struct elisa_function_entry[functions]), then, each a
- * multiple of a page, code, constants and the initial data of every attachment, which are linked for their places in
- * layout.h.
+ * Trusted code, copied: one blob of the functions' table (struct elisa_function_entry[functions]), a table of all
+ * names in the code by rising address (struct elisa_function_entry[symbols], to say where a call was aborted), then,
+ * each a multiple of a page, code, constants and the initial data of every attachment, which are linked for their
+ * places in layout.h.
  */
 struct elisa_ioc_code {
 	__u32 size;
 	__u32 functions;
 	__u64 blob; /* address */
 	__u64 code_bytes, rodata_bytes, data_bytes;
+	__u32 symbols;
+	__u32 reserved;
 };
+
+/* Bytes of the blob; 0 if its parts do not add up, or are too large. */
+static inline __u64 elisa_code_blob_bytes(const struct elisa_ioc_code *code)
+{
+	if (!code->functions || code->functions > ELISA_FUNCTIONS_MAX || code->symbols > ELISA_SYMBOLS_MAX ||
+	    !code->code_bytes || code->code_bytes > ELISA_CODE_MAX || code->rodata_bytes > ELISA_RODATA_MAX ||
+	    code->data_bytes > ELISA_DATA_MAX ||
+	    (code->code_bytes | code->rodata_bytes | code->data_bytes) % ELISA_PAGE)
+		return 0;
+	return (code->functions + (__u64)code->symbols) * sizeof(struct elisa_function_entry) + code->code_bytes +
+	       code->rodata_bytes + code->data_bytes;
+}
 
 struct elisa_ioc_publish {
 	__u32 size;
@@ -81,7 +98,8 @@ struct elisa_ioc_grant {
 
 #define ELISA_EVENT_ATTACH 1 /* with ELISA_CREATE_ASK: answer it */
 #define ELISA_EVENT_DETACH 2
-#define ELISA_EVENT_ABORT 3 /* a call was ended from outside */
+#define ELISA_EVENT_ABORT 3  /* a call was ended from outside */
+#define ELISA_EVENT_REVOKE 4 /* a buffer is shared no more: the memory under it has changed */
 
 /* read() gives whole events; poll() says when there is one. */
 struct elisa_event {
@@ -94,6 +112,9 @@ struct elisa_event {
 	__u32 exit_reason; /* abort: the SDM's basic exit reason, or 0xffff */
 	__u64 address;     /* abort: where the call was, inside */
 	__u64 lost;        /* events that were dropped before this one */
+	__u32 buffer;      /* revoke: its number */
+	__u32 offset;      /* abort: of the address in the symbol below, which is empty if there is none */
+	char symbol[ELISA_NAME_MAX];
 };
 
 struct elisa_ioc_answer {
@@ -172,6 +193,7 @@ struct elisa_ioc_stats {
 #define ELISA_LIST_VM 1
 #define ELISA_LIST_OBJECT 2
 #define ELISA_LIST_ATTACHMENT 3
+#define ELISA_LIST_ABORT 4 /* the last calls that were ended from outside, oldest first */
 
 /* One entry after another: start with cursor 0, hand the same structure back; ENOENT ends the list. Host only. */
 struct elisa_ioc_list {
@@ -192,7 +214,13 @@ struct elisa_ioc_list {
 	__u64 vcpu_bytes;      /* host memory that all its vCPUs take together */
 	__u64 calls;
 	__u64 aborts;
-	char name[ELISA_NAME_MAX];
+	char name[ELISA_NAME_MAX]; /* of the object */
+	/* The rest is of aborts: id is the attachment, state the errno that the call returned. */
+	__u64 time_ns; /* since the host has booted */
+	__u64 address; /* as in struct elisa_event */
+	__u32 exit_reason;
+	__u32 offset;
+	char symbol[ELISA_NAME_MAX];
 };
 
 #define ELISA_IOCTL 0xe1
