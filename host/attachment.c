@@ -11,6 +11,7 @@
 #include "inside.h"
 #include "interpose.h"
 #include "kvm.h"
+#include "watchdog.h"
 
 struct elisa_inside elisa_inside;
 DEFINE_SRCU(elisa_call_srcu);
@@ -180,6 +181,8 @@ static void publish(struct elisa_attachment *attachment)
 		 */
 		elisa_flush_all_cpus();
 	}
+	if (attachment->scheme == ELISA_SCHEME_GATE)
+		elisa_watchdog_start();
 }
 
 static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, u32 rights,
@@ -200,6 +203,7 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 	}
 	kref_init(&attachment->ref);
 	INIT_LIST_HEAD(&attachment->pairs);
+	INIT_WORK(&attachment->expel, elisa_watchdog_expel);
 	elisa_pages_init(&attachment->pages);
 	attachment->object = object;
 	elisa_object_get(object);
@@ -229,7 +233,7 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 refuse:
 	elisa_refuse(why, error, "no memory for the attachment");
 put:
-	kref_put(&attachment->ref, release);
+	elisa_attachment_put(attachment);
 	return error;
 }
 
@@ -421,6 +425,11 @@ static void nudge_all(struct elisa_vm *vm)
 			elisa_vcpu_nudge(vm->cpus[i]->vcpu);
 }
 
+void elisa_attachment_put(struct elisa_attachment *attachment)
+{
+	kref_put(&attachment->ref, release);
+}
+
 void elisa_detach(struct elisa_attachment *attachment)
 {
 	struct elisa_vm *vm = attachment->vm;
@@ -435,7 +444,7 @@ void elisa_detach(struct elisa_attachment *attachment)
 	synchronize_srcu_expedited(&elisa_call_srcu);
 	__clear_bit(attachment->slot, vm->slots_used);
 	list_del(&attachment->in_vm);
-	kref_put(&attachment->ref, release);
+	elisa_attachment_put(attachment);
 	elisa_vm_put(vm);
 }
 

@@ -7,6 +7,7 @@
 
 #include "context.h"
 #include "vm.h"
+#include "work.h"
 
 struct elisa_interpose;
 struct elisa_direct;
@@ -35,6 +36,9 @@ struct elisa_attachment {
 	struct list_head pairs;
 	u32 pair_count;
 	atomic64_t aborts;
+	atomic_t offences;        /* calls that were aborted for their time */
+	unsigned long expelled;   /* bit 0: there were too many, and the work is queued */
+	struct work_struct expel; /* with a reference of its own */
 	const struct elisa_interpose *interpose; /* ELISA_SCHEME_VMCALL */
 	struct elisa_direct *direct;             /* ELISA_SCHEME_DIRECT */
 };
@@ -74,6 +78,7 @@ void elisa_detach(struct elisa_attachment *attachment);
 void elisa_attachment_kill(struct elisa_attachment *attachment, int error);
 /* An event of KIND about it, without what is that kind's own. From any context. */
 struct elisa_event elisa_attachment_event(const struct elisa_attachment *attachment, u32 kind);
+void elisa_attachment_put(struct elisa_attachment *attachment);
 struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id);
 /* Takes MEMORY over when it succeeds. */
 int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,

@@ -166,7 +166,8 @@ static int stats(struct session *session, union argument *argument)
 {
 	u32 size = argument->size;
 
-	elisa_memory_flush();
+	/* What was destroyed is unpinned now. */
+	flush_workqueue(elisa_queue);
 	memset(argument, 0, sizeof(*argument));
 	argument->stats.size = size;
 	mutex_lock(&elisa_lock);

@@ -15,6 +15,7 @@
 #include "entry.h"
 #include "gate.h"
 #include "kvm.h"
+#include "watchdog.h"
 #include "vmcs.h"
 
 unsigned int elisa_call_limit_ms = 10;
@@ -61,6 +62,11 @@ bool elisa_inside_la57(const struct kvm_vcpu *vcpu)
 static struct elisa_pair *pair_of(u64 eptp)
 {
 	return (struct elisa_pair *)page_private(pfn_to_page((eptp & ELISA_EPT_ADDRESS) >> PAGE_SHIFT));
+}
+
+static bool is_vetted(const struct elisa_pair *pair)
+{
+	return pair->attachment->object->flags & ELISA_CREATE_VETTED;
 }
 
 static u8 *slot_byte(const struct elisa_taken *taken)
@@ -139,7 +145,7 @@ static void show_callers_registers(struct elisa_taken *taken, bool in_gate)
 
 		state = ELISA_ENTRY_SAVED;
 		if (offset < ELISA_PAGE)
-			state = elisa_entry_state(pair->attachment->object->flags & ELISA_CREATE_VETTED, offset);
+			state = elisa_entry_state(is_vetted(pair), offset);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(saved); i++)
 		taken->shown_regs[saved[i].reg] = state == ELISA_ENTRY_SAVED ? elisa_pair_frame(pair, saved[i].offset)
@@ -153,7 +159,8 @@ static bool over_limit(struct elisa_cpu *cpu, const struct elisa_taken *taken)
 {
 	u64 calls = elisa_pair_frame(taken->pair, ELISA_FRAME_CALLS);
 
-	if (taken->pair != cpu->ran_pair || calls != cpu->ran_calls) {
+	/* Code that is not vetted can write the count: its call is the same until it has been seen to return. */
+	if (taken->pair != cpu->ran_pair || (is_vetted(taken->pair) && calls != cpu->ran_calls)) {
 		cpu->ran_pair = taken->pair;
 		cpu->ran_calls = calls;
 		cpu->ran_ns = 0;
@@ -209,6 +216,7 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	int state;
 
 	memset(taken, 0, sizeof(*taken));
+	WRITE_ONCE(cpu->seen_inside, true);
 	taken->eptp = eptp;
 	taken->pair = pair_of(eptp);
 	taken->exit_reason = reason;
@@ -231,6 +239,7 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	if (taken->harmless && over_limit(cpu, taken)) {
 		taken->harmless = false;
 		taken->error = -ETIME;
+		elisa_watchdog_offence(taken->pair->attachment);
 	}
 	if (elisa_lock_revoked(taken->pair)) {
 		taken->harmless = false;
@@ -257,15 +266,16 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	}
 }
 
-/* The VMFUNC with which a call returns while an NMI waits: the switch is completed here, and KVM delivers. */
+/* The VMFUNC with which a call returns while list[0] is invalid: the switch is completed here. */
 static bool complete_return(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu)
 {
-	if (!cpu->nmi_waits || elisa_vmread(VM_EXIT_REASON) != EXIT_REASON_VMFUNC ||
+	if (!(cpu->nmi_waits || cpu->home_exits) || elisa_vmread(VM_EXIT_REASON) != EXIT_REASON_VMFUNC ||
 	    elisa_vmread(GUEST_RIP) != ELISA_LANDING - VMFUNC_BYTES || (u32)vcpu->arch.regs[VCPU_REGS_RAX] ||
 	    (u32)vcpu->arch.regs[VCPU_REGS_RCX])
 		return false;
 	elisa_vmwrite(EPT_POINTER, cpu->default_eptp);
 	elisa_vcpu_set_rip(vcpu, ELISA_LANDING);
+	cpu->ran_pair = NULL;
 	cpu->swallow = true;
 	return true;
 }
@@ -278,6 +288,8 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 
 	if (!cpu || !cpu->on)
 		return;
+	WRITE_ONCE(cpu->where, -1);
+	WRITE_ONCE(cpu->exits, cpu->exits + 1);
 	cpu->put_back = false;
 	cpu->cr0 = elisa_vmread(GUEST_CR0);
 	cpu->cr3 = elisa_vmread(GUEST_CR3);
@@ -288,6 +300,7 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 		cpu->ran_pair = NULL;
 	else if (!complete_return(vcpu, cpu))
 		take_out(vcpu, cpu, eptp);
+	cpu->home_exits = false;
 	if (cpu->nmi_waits && !cpu->held) {
 		cpu->nmi_waits = false;
 		elisa_vcpu_return_nmi(vcpu);
@@ -342,6 +355,7 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 	elisa_vmwrite(EPT_POINTER, taken->eptp);
 	WRITE_ONCE(*slot_byte(taken), taken->slot_byte);
 	cpu->entered_ns = ktime_get_mono_fast_ns();
+	cpu->home_exits = !is_vetted(taken->pair);
 	cpu->put_back = true;
 }
 
@@ -410,7 +424,7 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	look_for_collisions(vm);
 	/* The last entry failed before it began, and there was no exit: what it was to go on with is over. */
 	if (unlikely(cpu->put_back)) {
-		cpu->put_back = false;
+		cpu->put_back = cpu->home_exits = false;
 		WRITE_ONCE(*(u8 *)(cpu->list + cpu->taken.slot), ELISA_EPTP_LOCKED);
 		show(vcpu, cpu, &cpu->taken);
 	}
@@ -431,13 +445,15 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 		cpu->nmi_waits = false;
 		elisa_vcpu_return_nmi(vcpu);
 	}
-	WRITE_ONCE(cpu->list[0], cpu->nmi_waits ? ELISA_EPTP_NONE : eptp);
+	WRITE_ONCE(cpu->list[0], cpu->nmi_waits || cpu->home_exits ? ELISA_EPTP_NONE : eptp);
 	if (READ_ONCE(vm->callable))
 		let_vmfunc_exit();
 	if (allowed && elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
 		cpu->in_service = elisa_vmread(GUEST_INTR_STATUS) >> 8;
 	enable(cpu, allowed);
 	cpu->on = allowed;
+	if (allowed)
+		WRITE_ONCE(cpu->where, raw_smp_processor_id());
 }
 
 void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result)
@@ -455,6 +471,7 @@ struct elisa_cpu *elisa_cpu_create(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 		return NULL;
 	cpu->vcpu = vcpu;
 	cpu->vm = vm;
+	cpu->where = -1;
 	cpu->la57 = elisa_inside_la57(vcpu);
 	INIT_LIST_HEAD(&cpu->pairs);
 	elisa_pages_init(&cpu->pages);

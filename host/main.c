@@ -9,6 +9,7 @@
 #include "device.h"
 #include "direct.h"
 #include "kvm.h"
+#include "watchdog.h"
 
 static unsigned long region;
 module_param(region, ulong, 0444);
@@ -61,7 +62,7 @@ static int __init elisa_init(void)
 			     boot_cpu_data.x86_phys_bits, region, error);
 		goto refuse;
 	}
-	error = elisa_memory_init();
+	error = elisa_work_init();
 	if (error) {
 		elisa_refuse(&why, error, "out of memory");
 		goto destroy_inside;
@@ -69,7 +70,7 @@ static int __init elisa_init(void)
 	error = elisa_direct_init();
 	if (error) {
 		elisa_refuse(&why, error, "out of memory");
-		goto uninit_memory;
+		goto uninit_work;
 	}
 	error = elisa_kvm_init(&why);
 	if (error)
@@ -86,8 +87,8 @@ uninit_kvm:
 	elisa_kvm_uninit();
 uninit_direct:
 	elisa_direct_uninit();
-uninit_memory:
-	elisa_memory_uninit();
+uninit_work:
+	elisa_work_uninit();
 destroy_inside:
 	elisa_inside_destroy(&elisa_inside);
 refuse:
@@ -102,7 +103,8 @@ static void __exit elisa_exit(void)
 	elisa_kvm_uninit();
 	elisa_vm_forget_all();
 	elisa_direct_uninit();
-	elisa_memory_uninit();
+	elisa_watchdog_stop();
+	elisa_work_uninit();
 	elisa_inside_destroy(&elisa_inside);
 	WARN_ON(elisa_pages_total() || elisa_memory_pinned());
 }

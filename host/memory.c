@@ -14,7 +14,6 @@
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
 
 static atomic_long_t pinned;
-static struct workqueue_struct *queue;
 
 struct elisa_memory *elisa_memory_create(void)
 {
@@ -163,23 +162,7 @@ void elisa_memory_destroy(struct elisa_memory *memory)
 	if (!memory)
 		return;
 	INIT_WORK(&memory->work, destroy);
-	queue_work(queue, &memory->work);
-}
-
-int elisa_memory_init(void)
-{
-	queue = alloc_workqueue("elisa_memory", WQ_UNBOUND, 0);
-	return queue ? 0 : -ENOMEM;
-}
-
-void elisa_memory_uninit(void)
-{
-	destroy_workqueue(queue);
-}
-
-void elisa_memory_flush(void)
-{
-	flush_workqueue(queue);
+	queue_work(elisa_queue, &memory->work);
 }
 
 static u32 largest_leaf(void)

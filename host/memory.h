@@ -7,10 +7,10 @@
 #define HOST_MEMORY_H
 
 #include <linux/mm_types.h>
-#include <linux/workqueue.h>
 
 #include "ept.h"
 #include "why.h"
+#include "work.h"
 
 struct elisa_run {
 	unsigned long pfn, count; /* physically contiguous pages */
@@ -53,11 +53,6 @@ void *elisa_memory_vmap(const struct elisa_memory *memory);
 
 /* The page that holds OFFSET. */
 struct page *elisa_memory_page(const struct elisa_memory *memory, u64 offset);
-
-int elisa_memory_init(void);
-void elisa_memory_uninit(void);
-/* Returns when all that was destroyed is unpinned. */
-void elisa_memory_flush(void);
 
 /* Pages that are pinned at this moment, by all. */
 long elisa_memory_pinned(void);

@@ -101,6 +101,7 @@ int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu
 	}
 	list_add_tail(&pair->in_attachment, &attachment->pairs);
 	list_add_tail(&pair->in_cpu, &cpu->pairs);
+	cpu->unvetted |= !(attachment->object->flags & ELISA_CREATE_VETTED);
 	attachment->pair_count++;
 	/* From an EPTP, an exit finds the pair. */
 	set_page_private(virt_to_page(pair->gate.root), (unsigned long)pair);

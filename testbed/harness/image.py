@@ -71,9 +71,10 @@ def host_archive(kernel):
     return archive
 
 
-def host(kernel):
-    """The boot medium of the emulated host."""
-    parts = [HOST_COMMAND_LINE, kernel.folder.name, Path(QEMU), Path(QBOOT), Path(BUSYBOX), Path(__file__),
+def host(kernel, options=""):
+    """The boot medium of the emulated host; OPTIONS: more for its kernel's command line."""
+    command_line = f"{HOST_COMMAND_LINE} {options}".strip()
+    parts = [command_line, kernel.folder.name, Path(QEMU), Path(QBOOT), Path(BUSYBOX), Path(__file__),
              *sorted(INIT.iterdir()), *agent_programs()]
 
     def make(folder):
@@ -84,7 +85,7 @@ def host(kernel):
                 shutil.copy(apt.package_file(file), tree / "isolinux")
             (tree / "isolinux" / "isolinux.cfg").write_text(
                 f"default linux\nprompt 0\ntimeout 0\nlabel linux\nkernel /vmlinuz\n"
-                f"append initrd=/initrd {HOST_COMMAND_LINE}\n", encoding="ascii")
+                f"append initrd=/initrd {command_line}\n", encoding="ascii")
             shutil.copy(kernel.vmlinuz, tree / "vmlinuz")
             (tree / "initrd").write_bytes(host_archive(kernel).bytes())
             run("xorriso", "-as", "mkisofs", "-quiet", "-o", folder / "host.iso", "-b", "isolinux/isolinux.bin",
@@ -92,7 +93,7 @@ def host(kernel):
             shutil.rmtree(tree)
 
     path = cache.entry("host-medium", cache.digest(*parts), make) / "host.iso"
-    cache.keep_newest("host-medium", 4)
+    cache.keep_newest("host-medium", 12)
     return path
 
 

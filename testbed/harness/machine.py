@@ -142,13 +142,13 @@ class Machine(Host):
     running = set()  # of all machines, for kill_all()
 
     def __init__(self, emulator, kernel, folder, cpus=1, apicv=True, seed=None, guest_kernel=None,
-                 memory_mb=MEMORY_MB, terminal=None):
+                 memory_mb=MEMORY_MB, terminal=None, options=""):
         super().__init__(PortChannel(seed), guest_kernel or kernel)
         self.emulator, self.kernel, self.folder = emulator, kernel, Path(folder)
         self.cpus, self.apicv = cpus, apicv
         self.folder.mkdir(parents=True, exist_ok=True)
         quantum = random.Random(seed).randint(*QUANTUM) if seed is not None else 16
-        configuration = bochs_configuration(image.host(kernel), self.folder, cpus, quantum, memory_mb, terminal)
+        configuration = bochs_configuration(image.host(kernel, options), self.folder, cpus, quantum, memory_mb, terminal)
         (self.folder / "bochsrc").write_text(configuration, encoding="utf-8")
         self.process = None
 

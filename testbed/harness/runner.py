@@ -190,7 +190,7 @@ def boot(entry, folder, seed, program):
     if is_native():
         return NativeHost(folder).boot().load_kvm()
     machine = Machine(program, kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
-                      memory_mb=entry.memory_mb)
+                      memory_mb=entry.memory_mb, options=entry.host_options)
     return machine.boot().load_kvm()
 
 
@@ -265,8 +265,8 @@ def run(entries, seed=None, program=None):
     if not is_native():
         # Made here once: two threads must not find out at the same time that something is missing.
         program = program or emulator.program()
-        for release in {entry.release for entry in entries}:
-            image.host(kernel.current(release))
+        for release, options in {(entry.release, entry.host_options) for entry in entries}:
+            image.host(kernel.current(release), options)
     in_parallel(lambda group: run_group(group, report, seed, program), grouped(entries))
     return report
 

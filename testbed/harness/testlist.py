@@ -8,7 +8,7 @@ from .say import Failure
 
 LIST = TREE / "tests" / "list.toml"
 KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "long", "long_only", "on",
-        "proves"}
+        "proves", "host_options"}
 UNIT_KEYS = {"name", "file", "tags", "long_only"}
 CPUS = (1, 2, 4)
 
@@ -29,6 +29,7 @@ class Entry:
         self.proves = fields.get("proves")  # the correction of the emulator that it needs
         self.cpus, self.apicv = cpus, apicv
         self.release = fields.get("kernel", "bookworm")
+        self.host_options = fields.get("host_options", "")
         self.memory_mb = fields.get("memory_mb", 1024)
         self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
         self.arguments = {**fields.get("arguments", {}), **(fields.get("long", {}) if long else {})}
@@ -36,7 +37,7 @@ class Entry:
     @property
     def machine(self):
         """What machine it needs: tests that agree on this share one boot."""
-        return (self.cpus, self.apicv, self.release, self.memory_mb)
+        return (self.cpus, self.apicv, self.release, self.memory_mb, self.host_options)
 
 
 class Unit:

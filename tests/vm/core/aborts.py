@@ -36,5 +36,44 @@ def told(test):
                [(each["state"], each["offset"]) for each in listed], "trace")
 
 
-def run(test, what):
-    globals()[what](test)
+def seconds(test):
+    return float(test.host.call("cut -d' ' -f1 /proc/uptime"))
+
+
+def offences(test):
+    """A VM whose calls exceed the limit again and again is detached; its neighbour goes on."""
+    test.elisa(call_limit_ms=2, call_offences=3)
+    guests = [test.elisa_guest(guest) for guest in test.guests(2)]
+    test.manager(test.build / "tests" / "attack" / "victim" / "hostile.elf", name="slow", grant="all")
+    neighbour = guests[1].start(f"{test.program(guests[1], 'hold')} slow until-error")
+    neighbour.expect("^attached")
+    said = guests[0].start(f"{test.program(guests[0], 'call')} slow forever 4")
+    test.equal(said.wait(10).check().out, f"{-errno.ETIME}\n" * 4, "calls that do not end")
+    log = test.host.call("dmesg")
+    test.check("is detached from slow: 3 of its calls exceeded 2 ms" in log, log[-300:])
+    test.equal(len(test.listed("attach")), 1, "attachments that are left")
+    before = test.listed("attach")[0]["calls"]
+    test.host.call("usleep 20000")
+    test.check(test.listed("attach")[0]["calls"] > before, "the neighbour's calls have stopped")
+    neighbour.kill()
+
+
+def tickless(test, vetted=True):
+    """A call that does not end, on a CPU that has no ticks while it runs."""
+    test.elisa()
+    guest = test.client()
+    test.equal(test.host.call("cat /sys/devices/system/cpu/nohz_full"), "1\n", "CPUs without ticks")
+    test.host.call(f"taskset -ap 2 $(cat {guest.folder}/pid) > /dev/null")
+    code, function = ("victim", "spin") if vetted else ("hostile", "forever")
+    test.manager(test.build / "tests" / "attack" / "victim" / f"{code}.elf", name=code, vetted=vetted, grant="all")
+    program = test.program(guest, "call")
+    guest.call(f"{program} {code} {function} 0")
+    before = seconds(test)
+    job = guest.start(f"{program} {code} {function} 1 1000000000")
+    test.equal(job.wait(10).check().out, f"{-errno.ETIME}\n", "the call that does not end")
+    took = seconds(test) - before
+    test.check(took < 0.5, f"it took {took} s to end it")
+
+
+def run(test, what, **options):
+    globals()[what](test, **options)

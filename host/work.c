@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "work.h"
+
+#include <linux/errno.h>
+
+struct workqueue_struct *elisa_queue;
+
+int elisa_work_init(void)
+{
+	/* Not bound to the CPU that queues: that one may run a vCPU and nothing else. */
+	elisa_queue = alloc_workqueue("elisa", WQ_UNBOUND, 0);
+	return elisa_queue ? 0 : -ENOMEM;
+}
+
+void elisa_work_uninit(void)
+{
+	destroy_workqueue(elisa_queue);
+}
