@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "change.h"
 #include "direct.h"
 #include "entry.h"
 #include "gate.h"
@@ -365,6 +366,7 @@ static void unmap_buffer(struct elisa_attachment *attachment, int buffer)
 
 static void forget_buffer(struct elisa_attachment *attachment, int buffer)
 {
+	elisa_memory_set_buffer(attachment->buffers[buffer], NULL, 0);
 	elisa_memory_destroy(attachment->buffers[buffer]);
 	attachment->buffers[buffer] = NULL;
 }
@@ -451,7 +453,7 @@ void elisa_detach(struct elisa_attachment *attachment)
 static int new_buffer(const struct elisa_attachment *attachment)
 {
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
-		if (!attachment->buffers[i])
+		if (!attachment->buffers[i] && !test_bit(i, attachment->revoked))
 			return i;
 	return -1;
 }
@@ -509,22 +511,44 @@ int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_mem
 		return elisa_refuse(why, -ENOSPC, "%d buffers are shared already", ELISA_BUFFERS_MAX);
 	if (memory->bytes > ELISA_BUFFER_BYTES)
 		return elisa_refuse(why, -E2BIG, "a buffer has at most %lu MiB", ELISA_BUFFER_BYTES >> 20);
+	if (!elisa_change_is_backed(attachment->vm, memory))
+		return elisa_refuse(why, -EBUSY, "the VM's memory is being migrated, or has just changed");
 	error = map_buffer(attachment, number, memory, writable);
 	if (error)
 		return elisa_refuse(why, error, "no memory for the buffer's tables");
 	attachment->buffers[number] = memory;
+	elisa_memory_set_buffer(memory, attachment, number);
 	*buffer = number;
 	return 0;
 }
 
-int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why)
+static void take_buffer(struct elisa_attachment *attachment, u32 buffer)
 {
-	if (buffer >= ELISA_BUFFERS_MAX || !attachment->buffers[buffer])
-		return elisa_refuse(why, -ENOENT, "no buffer %u is shared", buffer);
 	unmap_buffer(attachment, buffer);
 	/* Combined and guest-physical mappings of the buffer, on every CPU that has run a vCPU inside: before it is
 	 * unpinned. */
 	elisa_flush_all_cpus();
 	forget_buffer(attachment, buffer);
+}
+
+void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer)
+{
+	struct elisa_event event = elisa_attachment_event(attachment, ELISA_EVENT_REVOKE);
+
+	event.buffer = buffer;
+	__set_bit(buffer, attachment->revoked);
+	take_buffer(attachment, buffer);
+	pr_notice_ratelimited("elisa: buffer %u of VM %u for %s is revoked: the memory under it has changed\n", buffer,
+			      attachment->vm->id, attachment->object->name);
+	elisa_object_event(attachment->object, &event);
+}
+
+int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why)
+{
+	if (buffer < ELISA_BUFFERS_MAX && __test_and_clear_bit(buffer, attachment->revoked))
+		return 0;
+	if (buffer >= ELISA_BUFFERS_MAX || !attachment->buffers[buffer])
+		return elisa_refuse(why, -ENOENT, "no buffer %u is shared", buffer);
+	take_buffer(attachment, buffer);
 	return 0;
 }

@@ -33,12 +33,14 @@ struct elisa_attachment {
 	struct elisa_memory *extra;
 	struct elisa_ept extra_ept, buffers_ept; /* of level 3 */
 	struct elisa_memory *buffers[ELISA_BUFFERS_MAX];
+	DECLARE_BITMAP(revoked,
+		       ELISA_BUFFERS_MAX); /* buffers that were taken away: their numbers are the client's still */
 	struct list_head pairs;
 	u32 pair_count;
 	atomic64_t aborts;
-	atomic_t offences;        /* calls that were aborted for their time */
-	unsigned long expelled;   /* bit 0: there were too many, and the work is queued */
-	struct work_struct expel; /* with a reference of its own */
+	atomic_t offences;                       /* calls that were aborted for their time */
+	unsigned long expelled;                  /* bit 0: there were too many, and the work is queued */
+	struct work_struct expel;                /* with a reference of its own */
 	const struct elisa_interpose *interpose; /* ELISA_SCHEME_VMCALL */
 	struct elisa_direct *direct;             /* ELISA_SCHEME_DIRECT */
 };
@@ -83,6 +85,8 @@ struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id);
 /* Takes MEMORY over when it succeeds. */
 int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,
 			   struct elisa_why *why);
+/* The memory under it has changed: nobody reaches it any more. */
+void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer);
 int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why);
 /* For the vCPU's first call, in its own thread; -ENOMEM. */
 int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu);

@@ -400,6 +400,10 @@ static void look_for_collisions(struct elisa_vm *vm)
 		return;
 	WRITE_ONCE(vm->generation, generation);
 	vm->collides = elisa_vm_has_memory(vm->kvm, elisa_inside.base, ELISA_REGION_BYTES);
+	/* Buffers of memory that has been taken away, or is logged. */
+	kref_get(&vm->ref);
+	if (!queue_work(elisa_queue, &vm->recheck))
+		elisa_vm_put(vm);
 }
 
 void elisa_on_entry(struct kvm_vcpu *vcpu)

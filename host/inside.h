@@ -41,18 +41,19 @@ struct elisa_cpu {
 	u64 ran_calls;
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
 	struct elisa_taken taken;
-	u8 in_service;  /* the virtual interrupt that was, at the last entry */
-	bool nmi_waits; /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
-	bool home_exits; /* likewise: code that is not vetted goes on, and only its return tells that its call has ended */
-	u64 lock_wait;  /* this exit asks for the lock at this address, inside */
+	u8 in_service;   /* the virtual interrupt that was, at the last entry */
+	bool nmi_waits;  /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
+	bool home_exits; /* likewise: code that is not vetted goes on, and only its return tells that its call has ended
+			  */
+	u64 lock_wait;   /* this exit asks for the lock at this address, inside */
 	u64 lock_word, lock_since_ns; /* what it has waited for before */
 	bool unvetted;                /* it has called code that is not vetted */
 	int where;                    /* the CPU that runs its guest, or -1; for the watchdog, as all below */
 	u64 exits;
-	bool seen_inside;             /* by an exit since the watchdog has asked */
-	bool asked;                   /* below: the watchdog's own, with elisa_lock held */
+	bool seen_inside; /* by an exit since the watchdog has asked */
+	bool asked;       /* below: the watchdog's own, with elisa_lock held */
 	u64 watched_calls, watched_exits;
-	u32 retries;                  /* VMFUNC of the same slot that failed in a row for no reason that we know */
+	u32 retries; /* VMFUNC of the same slot that failed in a row for no reason that we know */
 };
 
 /* May this vCPU use VM functions as it stands now? */

@@ -323,6 +323,29 @@ unsigned long elisa_vm_address(struct kvm *kvm, gpa_t gpa, u64 *bytes)
 	return address;
 }
 
+bool elisa_vm_is_backed(struct kvm *kvm, gpa_t gpa, u64 bytes, unsigned long address)
+{
+	int index = srcu_read_lock(&kvm->srcu);
+	bool same = true;
+
+	while (same && bytes) {
+		const struct kvm_memory_slot *slot = __gfn_to_memslot(kvm_memslots(kvm), gpa >> PAGE_SHIFT);
+		u64 into, now;
+
+		same = slot && !(slot->flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES));
+		if (!same)
+			break;
+		into = gpa - (slot->base_gfn << PAGE_SHIFT);
+		now = min_t(u64, bytes, (slot->npages << PAGE_SHIFT) - into);
+		same = slot->userspace_addr + into == address;
+		gpa += now;
+		address += now;
+		bytes -= now;
+	}
+	srcu_read_unlock(&kvm->srcu, index);
+	return same;
+}
+
 bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes)
 {
 	struct kvm_memslots *slots;

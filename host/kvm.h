@@ -65,6 +65,8 @@ void elisa_vcpu_yield_to(struct kvm_vcpu *vcpu);
 unsigned long elisa_vm_address(struct kvm *kvm, gpa_t gpa, u64 *bytes);
 /* Whether memory of the VM lies in [BASE, BASE + BYTES). */
 bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes);
+/* Whether [GPA, GPA + BYTES) is the VMM's memory from ADDRESS on, and no log of what is written is kept. */
+bool elisa_vm_is_backed(struct kvm *kvm, gpa_t gpa, u64 bytes, unsigned long address);
 u64 elisa_vm_memory_generation(struct kvm *kvm);
 /* Keeps the VM from being destroyed; false if it is about to be. The last put may destroy it: hold no lock. */
 bool elisa_vm_kvm_get(struct kvm *kvm);

@@ -48,21 +48,21 @@ static bool waited_enough(struct elisa_cpu *cpu, u64 word)
 	return now - cpu->lock_since_ns > lock_limit_us * (u64)NSEC_PER_USEC;
 }
 
-static void wait(struct elisa_cpu *cpu, const struct elisa_object *object, u64 offset)
+/* The vCPU to yield to, of a VM that is kept from being destroyed; or NULL. */
+static struct kvm_vcpu *wait(struct elisa_cpu *cpu, const struct elisa_object *object, u64 offset)
 {
 	u64 *lock = page_address(elisa_memory_page(object->memory, offset)) + offset_in_page(offset);
 	u64 word = READ_ONCE(*lock);
 	struct elisa_pair *holder;
 
 	if (!word || word == ELISA_LOCK_DEAD)
-		return;
+		return NULL;
 	holder = find_holder(object, word);
 	/* A holder whose call has ended without unlocking, or who is gone, is in nobody's way. */
 	if (holder && call_of(holder) == (u32)word) {
-		if (!waited_enough(cpu, word)) {
-			elisa_vcpu_yield_to(holder->cpu->vcpu);
-			return;
-		}
+		/* Some kernels free the vCPUs of a VM that is destroyed before they tell us of it. */
+		if (!waited_enough(cpu, word))
+			return elisa_vm_kvm_get(holder->cpu->vm->kvm) ? holder->cpu->vcpu : NULL;
 		holder->revoked_call = word;
 		/* The number before the flag. */
 		smp_store_release(&holder->revoked, true);
@@ -71,12 +71,14 @@ static void wait(struct elisa_cpu *cpu, const struct elisa_object *object, u64 o
 		elisa_flush_all_cpus();
 	}
 	cmpxchg(lock, word, (u64)ELISA_LOCK_DEAD);
+	return NULL;
 }
 
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 {
 	u64 offset = address - (ELISA_BASE + ELISA_MEMORY_OFFSET);
 	const struct elisa_object *object;
+	struct kvm_vcpu *holder = NULL;
 	struct elisa_pair *waiter;
 
 	mutex_lock(&elisa_lock);
@@ -84,6 +86,10 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	object = waiter ? waiter->attachment->object : NULL;
 	if (object && object->memory && waiter->attachment->writable && IS_ALIGNED(offset, sizeof(u64)) &&
 	    offset < object->memory->bytes)
-		wait(cpu, object, offset);
+		holder = wait(cpu, object, offset);
 	mutex_unlock(&elisa_lock);
+	if (holder) {
+		elisa_vcpu_yield_to(holder);
+		elisa_vm_kvm_put(holder->kvm);
+	}
 }

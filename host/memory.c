@@ -11,6 +11,8 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "change.h"
+
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
 
 static atomic_long_t pinned;
@@ -22,6 +24,9 @@ struct elisa_memory *elisa_memory_create(void)
 	if (memory) {
 		memory->mm = current->mm;
 		mmgrab(memory->mm);
+		INIT_LIST_HEAD(&memory->areas);
+		spin_lock_init(&memory->lock);
+		INIT_WORK(&memory->look, elisa_change_look);
 	}
 	return memory;
 }
@@ -143,6 +148,7 @@ static void destroy(struct work_struct *work)
 {
 	struct elisa_memory *memory = container_of(work, struct elisa_memory, work);
 
+	elisa_change_forget(memory);
 	for (unsigned long i = 0; i < memory->count; i++) {
 		unpin_user_page_range_dirty_lock(pfn_to_page(memory->runs[i].pfn), memory->runs[i].count, true);
 		atomic_long_sub(memory->runs[i].count, &pinned);
@@ -201,41 +207,28 @@ void elisa_memory_unmap(const struct elisa_memory *memory, struct elisa_ept *ept
 	WARN_ON(elisa_ept_unmap_range(ept, offset, memory->bytes));
 }
 
-/* Which run holds the page at OFFSET, and the page's number in it. */
-static const struct elisa_run *find_run(const struct elisa_memory *memory, u64 offset, unsigned long *page)
+struct elisa_walk elisa_memory_walk(const struct elisa_memory *memory, u64 offset)
 {
-	const struct elisa_run *run = memory->runs;
+	struct elisa_walk walk = { memory->runs, offset >> PAGE_SHIFT };
 
-	for (*page = offset >> PAGE_SHIFT; *page >= run->count; run++)
-		*page -= run->count;
-	return run;
-}
-
-struct page *elisa_memory_page(const struct elisa_memory *memory, u64 offset)
-{
-	unsigned long page;
-	const struct elisa_run *run = find_run(memory, offset, &page);
-
-	return pfn_to_page(run->pfn + page);
+	for (; walk.page >= walk.run->count; walk.run++)
+		walk.page -= walk.run->count;
+	return walk;
 }
 
 void elisa_memory_read(const struct elisa_memory *memory, u64 offset, void *to, u64 bytes)
 {
-	unsigned long page;
-	const struct elisa_run *run = find_run(memory, offset, &page);
+	struct elisa_walk walk = elisa_memory_walk(memory, offset);
 	u64 in_page = offset_in_page(offset);
 
 	while (bytes) {
 		u64 now = min_t(u64, bytes, PAGE_SIZE - in_page);
 
-		memcpy(to, page_address(pfn_to_page(run->pfn + page)) + in_page, now);
+		memcpy(to, page_address(elisa_walk_page(&walk)) + in_page, now);
 		to += now;
 		bytes -= now;
 		in_page = 0;
-		if (++page == run->count) {
-			run++;
-			page = 0;
-		}
+		elisa_walk_next(&walk);
 	}
 }
 

@@ -6,7 +6,9 @@
 #ifndef HOST_MEMORY_H
 #define HOST_MEMORY_H
 
-#include <linux/mm_types.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/spinlock.h>
 
 #include "ept.h"
 #include "why.h"
@@ -16,10 +18,28 @@ struct elisa_run {
 	unsigned long pfn, count; /* physically contiguous pages */
 };
 
+/* A part of a VM's memory that lies together for its VMM. */
+struct elisa_area {
+	struct list_head list;
+	struct mmu_interval_notifier notifier;
+	struct elisa_memory *memory;
+	gpa_t gpa;
+	unsigned long address, bytes;
+	unsigned long from, to; /* what has changed in it since it was last looked at; under memory->lock */
+};
+
+struct elisa_attachment;
+
 struct elisa_memory {
-	struct work_struct work; /* that destroys it */
-	struct mm_struct *mm;    /* charged */
-	struct file *file;       /* that it is a shared mapping of, if elisa_memory_find_file() has found one */
+	struct work_struct work;             /* that destroys it */
+	struct list_head areas;              /* in order, if it is a VM's */
+	spinlock_t lock;                     /* the areas' changes; taken in MMU notifiers */
+	struct work_struct look;             /* that looks whether it is still the VM's */
+	struct elisa_attachment *attachment; /* that it is a buffer of; with elisa_lock held */
+	u32 buffer;                          /* its number there */
+	bool shared;                         /* it is whole, and looked after */
+	struct mm_struct *mm;                /* charged */
+	struct file *file; /* that it is a shared mapping of, if elisa_memory_find_file() has found one */
 	u64 file_offset;
 	u64 bytes;
 	struct elisa_run *runs;
@@ -31,6 +51,16 @@ struct elisa_memory *elisa_memory_create(void);
 
 /* Appends [ADDRESS, ADDRESS + BYTES) of the calling process, page-aligned. After an error destroy it. */
 int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why);
+
+/*
+ * The same for memory of the calling vCPU's VM, which lies at GPA: when the VMM puts other memory there, and it is a
+ * buffer by then, the buffer is revoked.
+ */
+int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes,
+			   struct elisa_why *why);
+
+/* It is whole, and buffer NUMBER of ATTACHMENT; or NULL: no more. With elisa_lock held. */
+void elisa_memory_set_buffer(struct elisa_memory *memory, struct elisa_attachment *attachment, u32 number);
 
 /* Notes which file it is a mapping of; called before or after it was added. */
 void elisa_memory_find_file(struct elisa_memory *memory, unsigned long address, u64 bytes);
@@ -51,8 +81,34 @@ void elisa_memory_read(const struct elisa_memory *memory, u64 offset, void *to, 
 /* A mapping into the kernel's space, or NULL; vunmap() undoes it. */
 void *elisa_memory_vmap(const struct elisa_memory *memory);
 
+/* Its pages one after another, from the one that holds OFFSET on. */
+struct elisa_walk {
+	const struct elisa_run *run;
+	unsigned long page; /* in the run */
+};
+
+struct elisa_walk elisa_memory_walk(const struct elisa_memory *memory, u64 offset);
+
+static inline struct page *elisa_walk_page(const struct elisa_walk *walk)
+{
+	return pfn_to_page(walk->run->pfn + walk->page);
+}
+
+static inline void elisa_walk_next(struct elisa_walk *walk)
+{
+	if (++walk->page == walk->run->count) {
+		walk->run++;
+		walk->page = 0;
+	}
+}
+
 /* The page that holds OFFSET. */
-struct page *elisa_memory_page(const struct elisa_memory *memory, u64 offset);
+static inline struct page *elisa_memory_page(const struct elisa_memory *memory, u64 offset)
+{
+	struct elisa_walk walk = elisa_memory_walk(memory, offset);
+
+	return elisa_walk_page(&walk);
+}
 
 /* Pages that are pinned at this moment, by all. */
 long elisa_memory_pinned(void);

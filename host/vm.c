@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "attachment.h"
+#include "change.h"
 #include "inside.h"
 #include "kvm.h"
 
@@ -64,6 +65,7 @@ static struct elisa_vm *create(struct kvm *kvm)
 	INIT_LIST_HEAD(&vm->attachments);
 	xa_init_flags(&vm->objects, XA_FLAGS_ALLOC1);
 	xa_init_flags(&vm->memories, XA_FLAGS_ALLOC1);
+	INIT_WORK(&vm->recheck, elisa_change_recheck);
 	vm->generation = elisa_vm_memory_generation(kvm);
 	return vm;
 }
@@ -130,6 +132,7 @@ void elisa_vm_forget_all(void)
 	list_for_each_entry_safe(vm, next, &elisa_vms, list) {
 		hash_del_rcu(&vm->node);
 		list_del(&vm->list);
+		vm->gone = true;
 		elisa_vm_release_all(vm, false);
 		elisa_vm_put(vm);
 	}

@@ -5,6 +5,7 @@
 
 #include <linux/kref.h>
 #include <linux/kvm_host.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "object.h"
@@ -22,10 +23,11 @@ struct elisa_vm {
 	struct kvm *kvm;
 	u32 id, pid, uid;
 	struct pid *vmm;
-	bool gone; /* KVM has destroyed it */
+	bool gone; /* KVM has destroyed it, or nobody will tell */
 	u32 user_cs, user_ss;
-	u64 generation; /* of its memory slots when they were last seen not to meet R */
-	bool collides;  /* a memory slot meets R: nothing is called until that is over */
+	u64 generation;             /* of its memory slots when they were last seen not to meet R */
+	struct work_struct recheck; /* looks at its buffers after memory slots have changed; with a reference */
+	bool collides;              /* a memory slot meets R: nothing is called until that is over */
 
 	struct list_head attachments;
 	struct elisa_attachment

@@ -8,7 +8,8 @@
 
 static unsigned int call_offences = 100;
 module_param(call_offences, uint, 0644);
-MODULE_PARM_DESC(call_offences, "an attachment whose calls were aborted so often for their time is ended (100; 0: never)");
+MODULE_PARM_DESC(call_offences,
+		 "an attachment whose calls were aborted so often for their time is ended (100; 0: never)");
 
 static void look(struct work_struct *work);
 static DECLARE_DELAYED_WORK(watch, look);
