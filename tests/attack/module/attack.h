@@ -16,6 +16,7 @@ int attack_cr3(void);
 int attack_faults(void);
 int attack_breakpoints(void);
 int attack_nmi(void);
+int attack_interrupts(void);
 int attack_control_registers(void);
 int attack_flags(void);
 int attack_pkru(void);
@@ -38,8 +39,15 @@ void prepare(u64 function, u64 a0);
 u64 attempt(const char *what);
 /* A right call, which must work: shows that the way is open and the victim is whole. */
 void control(const char *when);
+/* What the last attempt's call has returned. */
+#define NOT_LANDED -999
+long result(void);
+void must_fail(const char *name);
 /* The last word of an attempt that came back otherwise. */
 void breach(const char *what, const char *how);
+
+unsigned long get_cr4(void);
+void set_cr4(unsigned long value);
 
 #define REG_RAX 0
 #define REG_RCX 1

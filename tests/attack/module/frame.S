@@ -15,7 +15,11 @@ arena_stubs:
 	push $0
 	.endif
 	pushq $vector
+	.if vector == 2 || vector >= 32
+	jmp counted
+	.else
 	jmp back
+	.endif
 	vector = vector + 1
 	.endr
 
@@ -50,6 +54,40 @@ arena_enter:
 	pop %r15
 	iretq
 
+	/* NMIs and interrupts: counted, and what they have met goes on. */
+counted:
+	push %rax
+	push %rcx
+	push %rdx
+	mov 24(%rsp), %rcx
+	lea frame_at(%rip), %rdx
+	lock incq FRAME_COUNTS(%rdx,%rcx,8)
+	mov $1, %eax
+	lock xadd %rax, FRAME_EVENTS(%rdx)
+	and $RING_ENTRIES - 1, %eax
+	shl $4, %eax
+	mov %rcx, FRAME_RING(%rdx,%rax)
+	cmp $32, %rcx
+	mov 40(%rsp), %rcx
+	mov %rcx, FRAME_RING + 8(%rdx,%rax)
+	jb 2f
+	cmpq $0, FRAME_EXITS(%rdx)
+	je 1f
+	push %rbx
+	xor %eax, %eax
+	cpuid
+	pop %rbx
+1:	/* End of interrupt. */
+	mov $0x80b, %ecx
+	xor %eax, %eax
+	xor %edx, %edx
+	wrmsr
+2:	pop %rdx
+	pop %rcx
+	pop %rax
+	add $16, %rsp
+	iretq
+
 back:
 	cld
 	mov %rax, frame_at(%rip)
@@ -79,19 +117,9 @@ back:
 	mov frame_at + FRAME_OWN_CR3(%rip), %rax
 	mov %rax, %cr3
 	mov frame_at + FRAME_HOST_RSP(%rip), %rsp
-	/* An NMI may have brought us here: IRET lets the next one come. */
-	mov %rsp, %rcx
 	mov $0x18, %eax
 	mov %eax, %ss
-	push $0x18
-	push %rcx
-	push $2
-	mov %cs, %eax
-	push %rax
-	lea 1f(%rip), %rax
-	push %rax
-	iretq
-1:	pop %r15
+	pop %r15
 	pop %r14
 	pop %r13
 	pop %r12

@@ -40,6 +40,7 @@ static const struct {
 	{ "faults", "3, 8", attack_faults },
 	{ "breakpoints", "3, 8", attack_breakpoints },
 	{ "nmi", "3, 4", attack_nmi },
+	{ "interrupts", "3, 4", attack_interrupts },
 	{ "control-registers", "3", attack_control_registers },
 	{ "flags", "3", attack_flags },
 	{ "pkru", "3, 8", attack_pkru },
@@ -104,6 +105,7 @@ static bool known(u64 value)
 
 u64 attempt(const char *name)
 {
+	u64 rip, start = frame->rip;
 	bool bad = false;
 
 	memcpy(before, frame->regs, sizeof(before));
@@ -120,6 +122,11 @@ u64 attempt(const char *name)
 			bad = true;
 		}
 	}
+	if (arena_met_inside(start, &rip)) {
+		pr_info("an event at %llx\n", rip);
+		breach(name, "an event was delivered inside");
+		bad = true;
+	}
 	contained += !bad;
 	return frame->vector;
 }
@@ -127,6 +134,21 @@ u64 attempt(const char *name)
 static bool landed(void)
 {
 	return frame->vector == 3 && frame->rip == ELISA_LANDING + 1;
+}
+
+long result(void)
+{
+	return landed() ? (long)frame->regs[REG_RDX] : NOT_LANDED;
+}
+
+void must_fail(const char *name)
+{
+	long value = result();
+
+	if (value >= 0)
+		breach(name, "the call has worked");
+	if (value == NOT_LANDED)
+		breach(name, "it has not landed");
 }
 
 void control(const char *when)

@@ -8,30 +8,9 @@
 #include <asm/msr.h>
 #include <asm/processor-flags.h>
 #include <asm/segment.h>
-#include <linux/completion.h>
-#include <linux/delay.h>
-#include <linux/kthread.h>
-#include <linux/sched.h>
 #include <linux/string.h>
 
 #include "driver.h"
-
-static long result(void)
-{
-	if (frame->vector == 3 && frame->rip == ELISA_LANDING + 1)
-		return frame->regs[REG_RDX];
-	return -999;
-}
-
-static void must_fail(const char *what)
-{
-	long value = result();
-
-	if (value >= 0)
-		breach(what, "the call has worked");
-	if (value == -999)
-		breach(what, "it has not landed");
-}
 
 /*
  * A CR3 that points at data: page tables of our own in a shared page, at its address here and at all that it might have
@@ -68,7 +47,7 @@ int attack_cr3(void)
 	arena_begin();
 	for (unsigned int i = 0; i < 64; i++) {
 		prepare(check_index, 0);
-		frame->cr3 = virt_to_phys(arena_pages) + 4 * ELISA_PAGE;
+		frame->cr3 = virt_to_phys(arena_pages) + ARENA_ROOT * ELISA_PAGE;
 		attempt("cr3 in memory");
 		if (result() != 1)
 			breach("cr3 in memory", "the call has not worked");
@@ -151,66 +130,7 @@ int attack_breakpoints(void)
 	return 0;
 }
 
-static u32 target;
-static u64 sent;
-static bool stop, stopped;
-
-static int send_nmis(void *unused)
-{
-	while (!READ_ONCE(stop)) {
-		wrmsrl(0x830, (u64)target << 32 | 0x400);
-		sent++;
-		udelay(50);
-	}
-	WRITE_ONCE(stopped, true);
-	while (!kthread_should_stop())
-		msleep(1);
-	return 0;
-}
-
-int attack_nmi(void)
-{
-	struct task_struct *sender;
-	u64 value, came = 0, met = 0;
-
-	rdmsrl(MSR_IA32_APICBASE, value);
-	if (!(value & 0x400) || num_online_cpus() < 2)
-		return -EOPNOTSUPP;
-	set_cpus_allowed_ptr(current, cpumask_of(0));
-	rdmsrl(0x802, value);
-	target = value;
-	sender = kthread_create(send_nmis, NULL, "attack-nmi");
-	if (IS_ERR(sender))
-		return PTR_ERR(sender);
-	kthread_bind(sender, 1);
-	arena_begin();
-	wake_up_process(sender);
-	for (unsigned int i = 0; i < count; i++) {
-		prepare(spin_index, 20000);
-		attempt("nmi");
-		if (frame->vector == 2)
-			came++;
-		if (frame->vector == 2 && frame->rip >= ELISA_GATE && frame->rip < ELISA_LANDING)
-			breach("nmi", "delivered inside");
-		if (frame->vector == 2 && frame->rip == ELISA_LANDING)
-			met++;
-	}
-	/* The IDT stays ours until the last of them has come. */
-	WRITE_ONCE(stop, true);
-	while (!READ_ONCE(stopped))
-		cpu_relax();
-	for (unsigned int i = 0; i < 100; i++) {
-		prepare(spin_index, 1000);
-		arena_run();
-	}
-	control("nmi");
-	arena_end();
-	kthread_stop(sender);
-	pr_info("attack: %llu NMIs sent, %llu came between, %llu at the landing\n", sent, came, met);
-	return 0;
-}
-
-static unsigned long get_cr4(void)
+unsigned long get_cr4(void)
 {
 	unsigned long value;
 
@@ -218,7 +138,7 @@ static unsigned long get_cr4(void)
 	return value;
 }
 
-static void set_cr4(unsigned long value)
+void set_cr4(unsigned long value)
 {
 	asm volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
