@@ -195,17 +195,24 @@ static void show(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, struct elisa_take
 /*
  * With virtual-interrupt delivery the CPU moves a vector from requested to in service, and then finds no IDT inside:
  * that ends as a triple fault without a word of the vector, and with it in service for ever. It is injected at the
- * landing.
+ * landing. It may be the one that was in service at the last entry, as the guest ends interrupts without an exit; a
+ * guest that calls from an interrupt's handler, with others let in, and faults, gets that interrupt twice.
  */
-static u8 interrupt_begun(const struct elisa_taken *taken, u8 in_service_before)
+static u8 interrupt_begun(const struct elisa_taken *taken)
 {
-	u8 in_service;
-
 	if (taken->exit_reason != EXIT_REASON_TRIPLE_FAULT || !(taken->rflags & X86_EFLAGS_IF) ||
 	    !(elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY))
 		return 0;
-	in_service = elisa_vmread(GUEST_INTR_STATUS) >> 8;
-	return in_service == in_service_before ? 0 : in_service;
+	return elisa_vmread(GUEST_INTR_STATUS) >> 8;
+}
+
+/* Or the exit came of its delivery, and names it: KVM injects it again. */
+static bool was_interrupted(const struct elisa_taken *taken)
+{
+	u32 event = elisa_vmread(IDT_VECTORING_INFO_FIELD);
+
+	return taken->vector || (event & (VECTORING_INFO_VALID_MASK | VECTORING_INFO_TYPE_MASK)) ==
+					(VECTORING_INFO_VALID_MASK | INTR_TYPE_EXT_INTR);
 }
 
 static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
@@ -235,7 +242,8 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	taken->slot_byte = READ_ONCE(*slot_byte(taken));
 	WRITE_ONCE(*slot_byte(taken), ELISA_EPTP_LOCKED);
 
-	taken->error = taken->harmless ? -EINTR : abort_error(reason);
+	taken->vector = interrupt_begun(taken);
+	taken->error = taken->harmless || was_interrupted(taken) ? -EINTR : abort_error(reason);
 	if (taken->harmless && over_limit(cpu, taken)) {
 		taken->harmless = false;
 		taken->error = -ETIME;
@@ -253,7 +261,6 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	show_callers_registers(taken, (eptp & ELISA_EPT_ADDRESS) == elisa_page_physical(taken->pair->gate.root));
 	taken->shown_regs[VCPU_REGS_RDX] = taken->error;
 	/* The interrupt flag stays as it is, so that KVM delivers what it would have delivered. */
-	taken->vector = interrupt_begun(taken, cpu->in_service);
 	taken->shown_rflags = X86_EFLAGS_FIXED | (taken->rflags & (X86_EFLAGS_IF | X86_EFLAGS_IOPL));
 	show(vcpu, cpu, taken);
 	cpu->lock_wait = taken->harmless && reason == EXIT_REASON_VMCALL ? taken->regs[VCPU_REGS_RDI] : 0;
@@ -452,8 +459,6 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	WRITE_ONCE(cpu->list[0], cpu->nmi_waits || cpu->home_exits ? ELISA_EPTP_NONE : eptp);
 	if (READ_ONCE(vm->callable))
 		let_vmfunc_exit();
-	if (allowed && elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
-		cpu->in_service = elisa_vmread(GUEST_INTR_STATUS) >> 8;
 	enable(cpu, allowed);
 	cpu->on = allowed;
 	if (allowed)

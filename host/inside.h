@@ -41,7 +41,6 @@ struct elisa_cpu {
 	u64 ran_calls;
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
 	struct elisa_taken taken;
-	u8 in_service;   /* the virtual interrupt that was, at the last entry */
 	bool nmi_waits;  /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
 	bool home_exits; /* likewise: code that is not vetted goes on, and only its return tells that its call has ended
 			  */
