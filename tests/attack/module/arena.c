@@ -272,9 +272,14 @@ void arena_end(void)
 	local_irq_restore(flags);
 }
 
+u64 arena_enter_at(void)
+{
+	return arena_address + ELISA_PAGE + ((unsigned long)arena_enter - (unsigned long)arena_image);
+}
+
 void arena_run(void)
 {
-	u64 enter = arena_address + ELISA_PAGE + ((unsigned long)arena_enter - (unsigned long)arena_image);
+	u64 enter = arena_enter_at();
 
 	/* Only what comes from now on. */
 	memset(page(ARENA_STACKS), 0, (STACK_DEBUG + 1) * STACK_BYTES);

@@ -76,6 +76,8 @@ void arena_use_idt(u64 address);
 /* Vectors that are the attacks' own. */
 #define ARENA_VECTOR 0x41
 #define ARENA_VECTORS 15
+/* Addresses of the shared pages, whose first is the IDT, and of the code that arena_run() calls. */
 u64 arena_idt(void);
+u64 arena_enter_at(void);
 #endif
 #endif

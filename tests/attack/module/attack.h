@@ -17,6 +17,8 @@ int attack_faults(void);
 int attack_breakpoints(void);
 int attack_nmi(void);
 int attack_interrupts(void);
+int attack_init(void);
+int attack_smi(void);
 int attack_control_registers(void);
 int attack_flags(void);
 int attack_pkru(void);
@@ -25,7 +27,7 @@ int attack_pat(void);
 int attack_requests(void);
 int attack_user_requests(void);
 
-extern ulong count;
+extern ulong count, secret;
 extern u64 tried, contained;
 
 /* Functions of the victim. */

@@ -33,7 +33,7 @@ int ask(u32 op, u32 id)
 	return result ? (int)result : request->error;
 }
 
-int driver_attach(const char *object)
+int driver_connect(const char *object)
 {
 	int error;
 
@@ -56,7 +56,7 @@ int driver_attach(const char *object)
 	return error;
 }
 
-void driver_detach(void)
+void driver_disconnect(void)
 {
 	ask(ELISA_OP_BYE, 0);
 	free_page((unsigned long)request);

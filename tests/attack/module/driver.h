@@ -13,8 +13,8 @@ extern u32 attachment;
 long hypercall(u64 gpa);
 /* The answer's errno, or that of the hypercall. */
 int ask(u32 op, u32 id);
-int driver_attach(const char *object);
-void driver_detach(void);
+int driver_connect(const char *object);
+void driver_disconnect(void);
 int driver_function(const char *name);
 int driver_share(void *pages, unsigned int count);
 #endif

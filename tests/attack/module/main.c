@@ -15,8 +15,8 @@
 #include "driver.h"
 
 static char *what = "", *object = "victim";
-static ulong secret, seed;
-ulong count = 1000;
+static ulong seed;
+ulong secret, count = 1000;
 module_param(what, charp, 0);
 module_param(object, charp, 0);
 module_param(secret, ulong, 0);
@@ -41,6 +41,8 @@ static const struct {
 	{ "breakpoints", "3, 8", attack_breakpoints },
 	{ "nmi", "3, 4", attack_nmi },
 	{ "interrupts", "3, 4", attack_interrupts },
+	{ "init", "3; exits take the inside state out (DESIGN 5)", attack_init },
+	{ "smi", "3; exits take the inside state out (DESIGN 5)", attack_smi },
 	{ "control-registers", "3", attack_control_registers },
 	{ "flags", "3", attack_flags },
 	{ "pkru", "3, 8", attack_pkru },
@@ -169,7 +171,7 @@ static int attach(void)
 	error = arena_create();
 	if (error)
 		return error;
-	error = driver_attach(object);
+	error = driver_connect(object);
 	if (error)
 		goto destroy;
 	check_index = driver_function("check");
@@ -195,13 +197,13 @@ static int attach(void)
 	return 0;
 
 detach:
-	driver_detach();
+	driver_disconnect();
 destroy:
 	arena_destroy();
 	return error;
 }
 
-static int __init attack_init(void)
+static int __init start(void)
 {
 	int error = attach();
 
@@ -218,13 +220,13 @@ static int __init attack_init(void)
 	return 0;
 }
 
-static void __exit attack_exit(void)
+static void __exit end(void)
 {
-	driver_detach();
+	driver_disconnect();
 	arena_destroy();
 }
 
-module_init(attack_init);
-module_exit(attack_exit);
+module_init(start);
+module_exit(end);
 MODULE_LICENSE("GPL v2");
 MODULE_DESCRIPTION("A hostile guest, to test ELISA with");
