@@ -110,8 +110,34 @@ def ioctls(test, count=20000, seed=1):
     scene.check()
 
 
+def counted(test, said, least=1):
+    """The lines `WHAT: tried N contained N` that a program has printed, counted."""
+    (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
+    test.check("BREACH" not in said, next((line for line in said.splitlines() if "BREACH" in line), ""))
+    found = re.findall(r"^(.+): tried (\d+) contained (\d+)", said, re.M)
+    test.check(len(found) >= least, f"only {len(found)} of {least} attacks were carried out: {said}")
+    for what, tried, contained in found:
+        test.contained(int(tried), int(contained), what)
+
+
+def buffers(test, count=4000, seed=1):
+    """Descriptors in shared memory that another vCPU changes while trusted code reads them; buffers that go meanwhile."""
+    scene = Scene(test, test.client(vcpus=2), vetted=True)
+    program = elisa.place(scene.attacker, BUILT / "programs" / "buffers")
+    counted(test, scene.attacker.call(f"{program} victim {count} {seed}", 60 + count / 100), 3)
+    scene.check()
+
+
+def bounds(test):
+    scene = Scene(test, test.client(), vetted=True)
+    program = elisa.place(scene.attacker, BUILT / "programs" / "bounds")
+    counted(test, scene.attacker.call(f"{program} victim", 120), 5)
+    scene.check()
+
+
 def run(test, what, **options):
-    chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region}.get(what)
+    chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region,
+              "buffers": buffers, "bounds": bounds}.get(what)
     if chosen:
         chosen(test, **options)
     else:

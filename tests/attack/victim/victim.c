@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the attacks are after: a secret in memory that no client reaches, and a canary that none may change. */
 #include <elisa/object.h>
+#include <stdbool.h>
 
 #define SECRET 0x5ec2e75ec2e75ec2
 #define CANARY 0xca9a27ca9a27ca9a
@@ -65,4 +66,84 @@ ELISA_ENTRY(fault, uint64_t how)
 ELISA_ENTRY(where)
 {
 	return (long)info->buffers[0].address;
+}
+
+/* What a switch finds in a client's memory: a place in one of its buffers. It changes while it is read. */
+struct descriptor {
+	uint64_t offset, length, buffer;
+};
+
+static bool read_descriptor(const struct elisa_info *info, uint64_t buffer, uint64_t at, struct descriptor *to)
+{
+	const volatile struct descriptor *from = elisa_buffer(info, buffer, at, sizeof(*to));
+
+	if (!from)
+		return false;
+	to->offset = from->offset;
+	to->length = from->length;
+	to->buffer = from->buffer;
+	return true;
+}
+
+/* Copies what the descriptor names to the start of the buffer `reply`; returns how much that was. */
+ELISA_ENTRY(gather, uint64_t buffer, uint64_t at, uint64_t reply)
+{
+	struct descriptor descriptor;
+	const void *from;
+	void *to;
+
+	if (!read_descriptor(info, buffer, at, &descriptor))
+		return -EINVAL;
+	from = elisa_buffer(info, descriptor.buffer, descriptor.offset, descriptor.length);
+	to = elisa_buffer(info, reply, 0, descriptor.length);
+	if (!from || !to)
+		return -EINVAL;
+	elisa_copy(to, from, descriptor.length);
+	return (long)descriptor.length;
+}
+
+/* Clears what the descriptor names. */
+ELISA_ENTRY(clear, uint64_t buffer, uint64_t at)
+{
+	struct descriptor descriptor;
+	void *to;
+
+	if (!read_descriptor(info, buffer, at, &descriptor))
+		return -EINVAL;
+	to = elisa_buffer(info, descriptor.buffer, descriptor.offset, descriptor.length);
+	if (!to)
+		return -EINVAL;
+	elisa_zero(to, descriptor.length);
+	return (long)descriptor.length;
+}
+
+/* How often what lies there was another at the second look, in so many rounds. */
+ELISA_ENTRY(changes, uint64_t buffer, uint64_t at, uint64_t rounds)
+{
+	const volatile uint64_t *word = elisa_buffer(info, buffer, at, sizeof(*word));
+	long changes = 0;
+
+	if (!word)
+		return -EINVAL;
+	for (uint64_t i = 0; i < rounds; i++) {
+		uint64_t first = *word;
+
+		/* Emulated CPUs take turns where code branches, and get in step with loops that are all the same. */
+		for (uint64_t pause = i % 7; pause; pause--)
+			asm volatile("");
+		changes += *word != first;
+	}
+	return changes;
+}
+
+/* Writes a page of a buffer again and again, where it was found at first. */
+ELISA_ENTRY(paint, uint64_t buffer, uint64_t value, uint64_t rounds)
+{
+	volatile uint64_t *page = elisa_buffer(info, buffer, 0, ELISA_PAGE);
+
+	if (!page)
+		return -EINVAL;
+	for (uint64_t i = 0; i < rounds * (ELISA_PAGE / sizeof(*page)); i++)
+		page[i % (ELISA_PAGE / sizeof(*page))] = value;
+	return 0;
 }
