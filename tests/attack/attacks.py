@@ -68,24 +68,6 @@ def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, se
     scene.check(attacker_lives)
 
 
-def hostile_code(test):
-    """Trusted code that is not vetted, in a VM that attaches to it and to the victim."""
-    scene = Scene(test, test.client(), vetted=True)
-    test.manager(BUILT / "victim" / "hostile.elf", name="hostile", grant="all")
-    program = elisa.place(scene.attacker, BUILT / "programs" / "hostile-calls")
-    # The code may take the process along that calls it, and does.
-    scene.attacker.call("echo 0 > /proc/sys/debug/exception-trace")
-    held = scene.attacker.start(f"{test.program(scene.attacker, 'hold')} victim until-error")
-    held.expect("^attached")
-    said = scene.attacker.call(f"{program} hostile", 60)
-    (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
-    test.check("BREACH" not in said, said)
-    tried, contained = re.search(r"tried (\d+) contained (\d+)", said).groups()
-    test.contained(int(tried), int(contained))
-    scene.check()
-    held.kill()
-
-
 def cr3_region(test, seeds=(1, 7)):
     """CR3 within R: the attacker's VM need not survive it, all else must."""
     for seed in seeds:
@@ -135,9 +117,92 @@ def bounds(test):
     scene.check()
 
 
+def hostile_code(test):
+    """Trusted code that is not vetted, in a VM that attaches to it and to the victim."""
+    scene, run_calls = hostile_scene(test)
+    counted(test, run_calls("", 120), 7)
+    scene.check()
+
+
+def hostile_scene(test, **options):
+    scene = Scene(test, test.client(**options), vetted=True)
+    test.manager(BUILT / "victim" / "hostile.elf", name="hostile", grant="all")
+    program = elisa.place(scene.attacker, BUILT / "programs" / "hostile-calls")
+    scene.attacker.call("echo 0 > /proc/sys/debug/exception-trace")
+    return scene, lambda arguments, limit_s: scene.attacker.call(f"{program} hostile {arguments}", limit_s)
+
+
+def evade_limit(test, limit_ms=10, times=10):
+    """Code that is not vetted, and writes the count of calls that the limit on their time might go by."""
+    scene, run_calls = hostile_scene(test)
+    ended = 0
+    for how in range(3):
+        result, took = re.search(r"result (\S+) took (\S+) ms", run_calls(f"evade {how}", 20)).groups()
+        test.check(float(took) < limit_ms * times, f"evasion {how} was ended after {took} ms only")
+        ended += result == "ETIME"
+    test.contained(3, ended)
+    scene.check()
+
+
+def parameter(test, name, value):
+    """Sets one of elisa.ko while it is loaded; returns what it was."""
+    path = f"/sys/module/elisa/parameters/{name}"
+    return test.host.call(f"cat {path}; echo {value} > {path}").strip()
+
+
+def locks(test):
+    """Whoever holds all locks of an object, and forges, forgets, loops or dies, holds nobody up for long."""
+    scene, run_calls = hostile_scene(test)
+    holder, other = (test.elisa_guest(each) for each in test.guests(2))
+    test.manager(BUILT / "victim" / "locks.elf", name="locks", vetted=True, grant="all")
+    program = {guest: elisa.place(guest, BUILT / "programs" / "locks") for guest in (holder, other)}
+    before = {name: parameter(test, name, value) for name, value in (("call_limit_ms", 1_000_000), ("lock_limit_us", 0))}
+    try:
+        forged_words(test, run_calls, holder, program[holder])
+        parameter(test, "lock_limit_us", before["lock_limit_us"])
+        taken_over(test, holder, other, program)
+    finally:
+        for name, value in before.items():
+            parameter(test, name, value)
+    scene.check()
+
+
+def hold_all(test, guest, program, turns):
+    job = guest.start(f"sleep 0.05; exec {program} locks hold {turns}")
+    test.host.call("usleep 150000")
+    return job
+
+
+def forged_words(test, run_calls, holder, program):
+    """While a vCPU is in a call of another object, and holds locks there that nobody waits for."""
+    job = hold_all(test, holder, program, 60_000_000)
+    counted(test, run_calls("locks", 60), 1)
+    test.check("hold" not in holder.read(job.out_path).decode(), "the call of another object ended before it was attacked")
+    test.equal(job.wait(60).check().out, "attached\nhold 0\n", "the call of another object")
+
+
+def taken_over(test, holder, other, program, count=64, longest_us=50_000):
+    def add(repaired):
+        words = other.call(f"{program[other]} locks add 2", 60).split()[1:]
+        said = dict(zip(words[::2], map(int, words[1::2])))
+        test.check(said.pop("longest_us") <= longest_us, f"a call had to wait too long: {words}")
+        test.equal(said, {"done": 2 * count, "failed": 0, "repaired": repaired}, "calls of the other VM")
+        test.contained(count, count, "locks")
+
+    add(0)
+    holder.call(f"{program[holder]} locks leave")
+    add(count)
+    job = hold_all(test, holder, program[holder], 1_000_000_000_000)
+    add(2 * count)
+    test.equal(job.wait(10).out, f"attached\nhold {-errno.ECANCELED}\n", "the call that does not end")
+    hold_all(test, holder, program[holder], 1_000_000_000_000)
+    holder.kill()
+    add(3 * count)
+
+
 def run(test, what, **options):
     chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region,
-              "buffers": buffers, "bounds": bounds}.get(what)
+              "buffers": buffers, "bounds": bounds, "locks": locks, "evade-limit": evade_limit}.get(what)
     if chosen:
         chosen(test, **options)
     else:

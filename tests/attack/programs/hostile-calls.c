@@ -1,88 +1,253 @@
 // SPDX-License-Identifier: MIT
 /*
- * hostile-calls NAME: calls each function of the object `hostile`, which is not vetted, in a process of its own: the
- * code may take that along. Then nop must work. Prints `tried N contained N`.
+ * hostile-calls NAME [evade HOW | locks]: calls the functions of the object `hostile`, which is not vetted, with all that they
+ * can do. The code may take along who calls it, which is this process: what comes back otherwise than by the landing
+ * comes as a signal. Afterwards nop must work. Prints `WHAT: tried N contained N` for each.
  */
-#include <sys/wait.h>
-#include <unistd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <time.h>
+#include <ucontext.h>
 
 #include "../../../include/uapi/elisa/layout.h"
 #include "../../vm/programs/program.h"
 
 #define SECRET 0x5ec2e75ec2e75ec2
 #define G 0x40000000ul
+#define PAGE 4096ul
+
+enum outcome { FAILED, WORKED, DIED };
 
 static struct elisa_attachment *attachment;
-static unsigned long tried, contained;
+static struct elisa_function nop, check;
+static unsigned long tried, contained, died;
+static sigjmp_buf back;
+static volatile bool leaked;
 
-enum outcome { FAILED = 10, WORKED, LEAKED };
-
-static int try(const char *name, uint64_t a0, uint64_t a1)
+static void on_signal(int signal, siginfo_t *unused, void *context)
 {
-	struct elisa_function function = find(attachment, name);
-	int status = 0;
+	const ucontext_t *at = context;
 
-	switch (fork()) {
-	case -1:
-		die("fork: %s", strerror(errno));
-	case 0: {
-		long result = elisa_call2(&function, a0, a1);
+	(void)signal;
+	(void)unused;
+	/* The call had interrupts masked. */
+	asm volatile("sti");
+	for (unsigned int i = 0; i < NGREG; i++)
+		if ((uint64_t)at->uc_mcontext.gregs[i] == SECRET)
+			leaked = true;
+	siglongjmp(back, 1);
+}
 
-		_exit((uint64_t)result == SECRET ? LEAKED : result < 0 && result > -4096 ? FAILED : WORKED);
-	}
-	}
-	wait(&status);
+static void catch_signals(void)
+{
+	static char stack[1 << 16];
+	const stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+
+	expect("sigaltstack", sigaltstack(&alternate, NULL), 0);
+	expect("sigaction", sigaction(SIGSEGV, &action, NULL), 0);
+	expect("sigaction", sigaction(SIGILL, &action, NULL), 0);
+	expect("sigaction", sigaction(SIGTRAP, &action, NULL), 0);
+	expect("sigaction", sigaction(SIGBUS, &action, NULL), 0);
+}
+
+/* Registers may come back as anything: nothing is kept in them across the call. */
+__attribute__((noipa)) static enum outcome try(const struct elisa_function *function, uint64_t a0, uint64_t a1)
+{
+	static volatile long result;
+
+	leaked = false;
 	tried++;
-	status = WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
-	contained += status != LEAKED;
-	return status;
+	if (sigsetjmp(back, 0)) {
+		contained += !leaked;
+		died++;
+		return DIED;
+	}
+	result = elisa_call2(function, a0, a1);
+	contained += (uint64_t)result != SECRET;
+	return result < 0 && result > -4096 ? FAILED : WORKED;
 }
 
 /* It must not have worked. */
 static void refused(const char *name, uint64_t a0, uint64_t a1)
 {
-	int status = try(name, a0, a1);
+	const struct elisa_function function = find(attachment, name);
 
-	if (status != FAILED) {
-		printf("BREACH %s %#lx %#lx: %d\n", name, a0, a1, status);
-		contained -= status != LEAKED;
+	if (try(&function, a0, a1) == WORKED) {
+		printf("BREACH %s %#lx %#lx\n", name, a0, a1);
+		contained--;
 	}
+}
+
+static void report(const char *what)
+{
+	expect("nop afterwards", elisa_call0(&nop), 0);
+	expect("the victim", elisa_call0(&check), 1);
+	printf("%s: tried %lu contained %lu, the caller was lost %lu times\n", what, tried, contained, died);
+	tried = contained = died = 0;
+}
+
+/* What is not its own. */
+static void places(void)
+{
+	for (unsigned int i = 0; i < 512; i++) {
+		refused("peek", ELISA_LIST_OFFSET + 8 * i, 0);
+		refused("poke", ELISA_LIST_OFFSET + 8 * i, 0x1234501e);
+	}
+	report("the list");
+	for (unsigned int i = 0; i < PAGE; i += 8) {
+		refused("poke", ELISA_GATE_OFFSET + i, 0);
+		refused("peek", ELISA_GATE_OFFSET + i, 0);
+		refused("poke", ELISA_INFO_OFFSET + i, 0);
+		refused("poke", ELISA_CODE_OFFSET + i, 0);
+	}
+	refused("peek", ELISA_STACK_OFFSET - 8, 0);
+	refused("peek", ELISA_STACK_OFFSET + ELISA_STACK_SIZE, 0);
+	for (unsigned int i = 1; i < 128; i++)
+		refused("peek", i * G + 8 * PAGE, 0);
+	/* Guest-physical addresses as such are nothing that is mapped. */
+	for (unsigned int i = 0; i < 512; i++)
+		refused("peek", -ELISA_BASE + i * PAGE, 0);
+	report("pages of others");
+}
+
+/* VMFUNC from each place of a page to some slot, and from some to each slot. */
+static void switches(void)
+{
+	const struct elisa_function slide = find(attachment, "slide"), leave = find(attachment, "leave");
+
+	for (uint64_t place = 0; place < 3 * PAGE; place++)
+		try(&slide, place, place % 5 ? place * 7 % 512 : nop.slot - (place & 1 ? 256 : 0));
+	report("switches from every place");
+	for (uint64_t slot = 0; slot < 512; slot++) {
+		try(&leave, slot, 0);
+		for (uint64_t place = 0; place < 3 * PAGE; place += 3001)
+			try(&slide, place, slot);
+	}
+	report("switches to every slot");
+}
+
+/* The host's own code, from the middle and by its VMFUNC, with a slot of one's own. */
+static void entries(void)
+{
+	const struct elisa_function jump = find(attachment, "jump"), forged = find(attachment, "forged");
+
+	for (uint64_t offset = 0; offset < PAGE; offset++)
+		try(&jump, offset, offset % 3 ? offset % 512 : check.slot);
+	report("jumps into the entry page");
+	for (uint64_t slot = 0; slot < 512; slot++)
+		for (uint64_t offset = ELISA_RETURN - 3; offset <= ELISA_RETURN; offset++)
+			try(&jump, offset, slot);
+	report("jumps to its VMFUNC");
+	for (uint64_t offset = 0; offset < PAGE; offset += 5) {
+		try(&forged, ELISA_GATE_OFFSET + offset, 0);
+		refused("forged", ELISA_LIST_OFFSET + offset, 0);
+		refused("forged", ELISA_INFO_OFFSET + offset, 0);
+		refused("forged", ELISA_STACK_OFFSET + offset, 0);
+		refused("forged", ELISA_BUFFER_OFFSET + offset, 0);
+	}
+	report("returns to anywhere");
+}
+
+static void frames(void)
+{
+	static const uint64_t values[] = { 0,
+					   1,
+					   0x4141414141414141,
+					   -1ull,
+					   1ull << 47,
+					   1ull << 63,
+					   0xffff800000000000,
+					   0xffffffff81000000,
+					   ELISA_BASE + ELISA_LIST_OFFSET,
+					   ELISA_BASE + ELISA_STACK_OFFSET,
+					   ELISA_GATE,
+					   ELISA_LANDING,
+					   ELISA_BASE + ELISA_MEMORY_OFFSET };
+
+	for (unsigned int i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		for (uint64_t how = 0; how < 5; how++) {
+			refused("frame", values[i], how);
+			refused("stackless", values[i] + 8 * how, 0);
+		}
+	for (unsigned int i = 0; i < 512; i++)
+		refused("stackless", ELISA_BASE + ELISA_LIST_OFFSET + 8 * i, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		refused("forever", 0, 0);
+	report("frames and stacks");
+}
+
+/* A call that says all the time that it is a new one must be ended as any other. */
+static void evade(uint64_t how)
+{
+	const struct elisa_function function = find(attachment, "evade");
+	struct timespec before, after;
+	double took;
+	long result;
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	result = elisa_call2(&function, how, function.index);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	took = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
+	printf("result %s took %.1f ms\n", result < 0 ? strerrorname_np((int)-result) : "ok", took);
+	expect("nop afterwards", elisa_call0(&nop), 0);
+}
+
+/* Words of the object's own that name others' calls, around this vCPU's number, and words that are elsewhere. */
+static void locks(void)
+{
+	const struct elisa_function forge = find(attachment, "forge"), holder = find(attachment, "holder"),
+				    ask = find(attachment, "ask_about");
+	uint64_t own = (uint64_t)elisa_call0(&holder);
+	const uint64_t bounds[] = { 0,
+				    1,
+				    PAGE - 8,
+				    PAGE - 4,
+				    PAGE,
+				    PAGE + 8,
+				    G,
+				    -8ull,
+				    -PAGE,
+				    1ull << 63,
+				    ELISA_STACK_OFFSET - ELISA_MEMORY_OFFSET,
+				    ELISA_LIST_OFFSET - ELISA_MEMORY_OFFSET,
+				    -(ELISA_BASE + ELISA_MEMORY_OFFSET) };
+
+	for (uint64_t number = own > 64 ? own - 64 : 1; number < own + 16; number++)
+		for (uint64_t call = 0; call < 4; call++) {
+			long result = elisa_call2(&forge, number, call);
+
+			/* That nobody holds it: it was taken from nobody. */
+			tried++;
+			if (result == -1 || number == own)
+				contained++;
+			else
+				printf("BREACH forge %lu %lu: %ld\n", number, call, result);
+		}
+	for (unsigned int i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
+		try(&ask, ELISA_BASE + ELISA_MEMORY_OFFSET + bounds[i], 0);
+	report("forged words of locks");
 }
 
 int main(int count, char **arguments)
 {
-	struct elisa_function nop;
-
 	if (count < 2)
-		die("hostile-calls NAME");
+		die("hostile-calls NAME [evade HOW | locks]");
+	catch_signals();
 	attachment = attach(arguments[1], "gate");
 	nop = find(attachment, "nop");
+	check = find(attach("victim", "gate"), "check");
 	expect("nop", elisa_call0(&nop), 0);
-	for (unsigned int i = 0; i < 512; i += 8) {
-		refused("peek", ELISA_LIST_OFFSET + 8 * i, 0);
-		refused("poke", ELISA_LIST_OFFSET + 8 * i, 0x1234501e);
+	if (count > 3) {
+		evade(number(arguments[3]));
+	} else if (count > 2) {
+		locks();
+	} else {
+		places();
+		switches();
+		entries();
+		frames();
 	}
-	refused("poke", ELISA_GATE_OFFSET, 0);
-	refused("poke", ELISA_GATE_OFFSET + ELISA_ENTER, 0);
-	refused("peek", ELISA_GATE_OFFSET, 0);
-	refused("poke", ELISA_INFO_OFFSET, 0);
-	refused("poke", ELISA_CODE_OFFSET, 0);
-	refused("peek", ELISA_STACK_OFFSET - 8, 0);
-	refused("peek", ELISA_STACK_OFFSET + ELISA_STACK_SIZE, 0);
-	refused("peek", 2 * G, 0);
-	refused("peek", 95 * G, 0);
-	refused("peek", 127 * G, 0);
-	for (unsigned int slot = 0; slot < 512; slot += slot < 64 || slot > 250 ? 1 : 8)
-		try("leave", slot, 0);
-	for (unsigned int offset = 0; offset < 4096; offset += 61)
-		try("jump", offset, 0);
-	for (unsigned int i = 0; i < 8; i++)
-		try("stackless", ELISA_BASE + ELISA_LIST_OFFSET + 8 * i, 0);
-	refused("stackless", 0, 0);
-	refused("frame", 0x4141414141414141, 0);
-	refused("forever", 0, 0);
-	expect("nop afterwards", elisa_call0(&nop), 0);
-	printf("tried %lu contained %lu\n", tried, contained);
-	elisa_detach(attachment);
 	return 0;
 }

@@ -26,10 +26,38 @@ ELISA_ENTRY(leave, uint64_t slot)
 	return 0;
 }
 
-/* Into the middle of the entry page. */
-ELISA_ENTRY(jump, uint64_t offset)
+/* VMFUNC at each offset of a page: no two instructions overlap, so it takes three pages. */
+asm(".pushsection .text.slides, \"ax\"\n\t"
+    ".balign 4096\n"
+    "slides:\n\t"
+    ".irp before, 0, 1, 2\n\t"
+    ".fill \\before, 1, 0xcc\n\t"
+    ".rept (4096 - \\before) / 3\n\tvmfunc\n\t.endr\n\t"
+    ".balign 4096, 0xcc\n\t"
+    ".endr\n\t"
+    ".popsection");
+extern const char slides[];
+
+ELISA_ENTRY(slide, uint64_t place, uint64_t slot)
 {
-	asm volatile("jmp *%0" : : "r"(ELISA_GATE + offset) : "memory");
+	asm volatile("xor %%eax, %%eax\n\tjmp *%0" : : "r"(slides + place % (3 * ELISA_PAGE)), "c"(slot) : "rax", "memory");
+	return 0;
+}
+
+/* Into the middle of the entry page, with a function's number that there is not. */
+ELISA_ENTRY(jump, uint64_t offset, uint64_t slot)
+{
+	asm volatile("mov $255, %%r10d\n\txor %%eax, %%eax\n\tjmp *%0"
+		     :
+		     : "r"(ELISA_GATE + offset), "c"(slot)
+		     : "rax", "r10", "memory");
+	return 0;
+}
+
+/* A return to anywhere inside. */
+ELISA_ENTRY(forged, uint64_t offset)
+{
+	asm volatile("push %0\n\tret" : : "r"(ELISA_BASE + offset) : "memory");
 	return 0;
 }
 
@@ -40,12 +68,21 @@ ELISA_ENTRY(stackless, uint64_t stack)
 	return 0;
 }
 
-/* Its own frame, which the host reads, and the caller's stack pointer in it. */
-ELISA_ENTRY(frame, uint64_t value)
+#define FRAME(offset) ((volatile uint64_t *)(ELISA_BASE + ELISA_STACK_OFFSET + ELISA_STACK_SIZE - (offset)))
+
+/* Its own frame, which the host reads: the caller's registers, and its stack pointer. Then it faults in some way. */
+ELISA_ENTRY(frame, uint64_t value, uint64_t how)
 {
-	for (unsigned int i = 1; i <= 8; i++)
-		*(volatile uint64_t *)(ELISA_BASE + ELISA_STACK_OFFSET + ELISA_STACK_SIZE - 8 * i) = value;
-	asm volatile("ud2");
+	for (unsigned int offset = ELISA_FRAME_RSP; offset <= ELISA_FRAME_R15; offset += 8)
+		*FRAME(offset) = value;
+	if (how == 0)
+		asm volatile("ud2");
+	else if (how == 1)
+		asm volatile("xor %%edx, %%edx\n\tdiv %%rdx" : : : "rax", "rdx");
+	else if (how == 2)
+		asm volatile("mov (%0), %0" : : "r"(1ul << 62));
+	else if (how == 3)
+		asm volatile("hlt");
 	return 0;
 }
 
@@ -53,5 +90,52 @@ ELISA_ENTRY(forever)
 {
 	for (;;)
 		asm volatile("");
+	return 0;
+}
+
+/* For ever, too, with a count of calls that says that each is a new one: counted up, anything, or by the way in. */
+ELISA_ENTRY(evade, uint64_t how, uint64_t index)
+{
+	uint64_t value = 1;
+
+	while (how == 0)
+		++*FRAME(ELISA_FRAME_CALLS);
+	while (how == 1)
+		*FRAME(ELISA_FRAME_CALLS) = value = value * 6364136223846793005 + 1;
+	asm volatile("mov %0, %%r10\n\tmov (%1), %%rsp\n\tjmp *%2"
+		     :
+		     : "r"(index), "r"(FRAME(ELISA_FRAME_RSP)), "r"(ELISA_GATE + ELISA_ENTER), "S"(how), "d"(index)
+		     : "r10", "memory");
+	return 0;
+}
+
+static ELISA_SHARED volatile uint64_t word;
+
+static void ask(uint64_t address)
+{
+	asm volatile("vmcall" : : "a"(ELISA_LOCK_WAIT), "D"(address) : "memory");
+}
+
+/* This vCPU's number as holder of locks. */
+ELISA_ENTRY(holder)
+{
+	return *(const volatile uint32_t *)(ELISA_BASE + ELISA_LOCK_OWNER_OFFSET);
+}
+
+/* A lock's word that names somebody's call: the host is asked to take it from there. */
+ELISA_ENTRY(forge, uint64_t number, uint64_t call)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		word = number << 32 | call;
+		ask((uint64_t)&word);
+	}
+	return (long)word;
+}
+
+/* The same of a word that lies anywhere. */
+ELISA_ENTRY(ask_about, uint64_t address)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		ask(address);
 	return 0;
 }
