@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "attempt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROUNDS 60000 /* of spin: about 2 ms */
+#define CONTROL_US 100000
+
+struct target victim;
+uint32_t check_function, spin_function;
+unsigned long tried, contained, insides, refused;
+
+void attempt_begin(struct machine *machine, const char *object, unsigned int cpus)
+{
+	int error;
+
+	machine_create(machine, cpus);
+	error = machine_hello(machine);
+	if (!error)
+		error = machine_attach(machine, object, &victim);
+	if (error)
+		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
+	check_function = machine_function(machine, &victim, "check");
+	spin_function = machine_function(machine, &victim, "spin");
+}
+
+void attempt_over(const char *what, const char *problem)
+{
+	tried++;
+	contained += !problem;
+	if (problem)
+		printf("BREACH %s: %s (attempt %lu)\n", what, problem, tried);
+	fflush(stdout);
+}
+
+const char *attempt_control(struct cpu *cpu)
+{
+	int reason;
+
+	cpu_restore(cpu);
+	cpu_prepare(cpu, &victim, check_function, 0, 1);
+	if (!cpu_wait(cpu, CONTROL_US, &reason))
+		return "the call after it does not end";
+	return cpu->control->right == 1 && !cpu->control->spoiled ? NULL : "the call after it is not right";
+}
+
+bool attempt_interrupt(struct cpu *cpu, struct state *now, const char **problem)
+{
+	bool inside;
+	int reason;
+
+	cpu_prepare(cpu, &victim, spin_function, ROUNDS, 1);
+	reason = cpu_run(cpu, 200 + (unsigned int)below(1200));
+	*problem = cpu_look(cpu, now, true);
+	inside = reason == -EINTR && cpu_is_inside(now);
+	insides += inside;
+	return inside;
+}
+
+/* What must have come of a call that was interrupted inside. */
+static const char *judge(const struct cpu *cpu, const struct change *change)
+{
+	const struct control *control = cpu->control;
+
+	if (change->outcome != GOES_ON && change->outcome != ANY && control->right)
+		return "the call has gone on";
+	if (change->outcome == GOES_ON && control->right != 1)
+		return "the call has not gone on";
+	if (change->outcome == MOVES && control->moved != 1)
+		return "the guest is not where it was set";
+	if (change->error && (int64_t)control->last != change->error)
+		return "the next call has not returned what it should";
+	if (!change->lies && (control->wrong || control->spoiled))
+		return "the call has returned something wrong";
+	if (change->outcome == GOES_ON && (control->nmis != change->nmis || control->interrupts != change->interrupts))
+		return "events were lost, or came twice";
+	return NULL;
+}
+
+void attempt(struct cpu *cpu, const struct change *change)
+{
+	static struct state now;
+	const char *problem, *other;
+	bool inside = attempt_interrupt(cpu, &now, &problem), accepted;
+	int reason = -EINTR;
+
+	accepted = !change->apply(cpu, &now);
+	refused += !accepted;
+	for (unsigned int i = 0; i < 4 && reason == -EINTR; i++)
+		cpu_wait(cpu, 2000, &reason);
+	other = cpu_look(cpu, &now, false);
+	if (!problem)
+		problem = other;
+	if (!problem && inside && accepted)
+		problem = judge(cpu, change);
+	if (problem)
+		printf("# exit %d rip %#llx rdx %lld right %lu failed %lu wrong %lu last %ld moved %lu faults %lu: "
+		       "vector %lu at %#lx; nmis %lu interrupts %lu\n",
+		       reason, now.regs.rip, now.regs.rdx, cpu->control->right, cpu->control->failed,
+		       cpu->control->wrong, (long)cpu->control->last, cpu->control->moved, cpu->control->faults,
+		       cpu->control->vector, cpu->control->frame.rip, cpu->control->nmis, cpu->control->interrupts);
+	other = attempt_control(cpu);
+	attempt_over(change->name, problem ? problem : other);
+}
