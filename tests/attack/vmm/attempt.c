@@ -74,7 +74,10 @@ static const char *judge(const struct cpu *cpu, const struct change *change)
 		return "the next call has not returned what it should";
 	if (!change->lies && (control->wrong || control->spoiled))
 		return "the call has returned something wrong";
-	if (change->outcome == GOES_ON && (control->nmis != change->nmis || control->interrupts != change->interrupts))
+	if (change->faults && control->faults != change->faults)
+		return "an exception was lost";
+	if ((change->outcome == GOES_ON || change->interrupts) &&
+	    (control->nmis != change->nmis || control->interrupts != change->interrupts))
 		return "events were lost, or came twice";
 	return NULL;
 }
@@ -88,8 +91,10 @@ void attempt(struct cpu *cpu, const struct change *change)
 
 	accepted = !change->apply(cpu, &now);
 	refused += !accepted;
-	for (unsigned int i = 0; i < 4 && reason == -EINTR; i++)
+	for (unsigned int i = 0; i < 4 && (reason == -EINTR || reason == KVM_EXIT_IRQ_WINDOW_OPEN); i++) {
 		cpu_wait(cpu, 2000, &reason);
+		cpu->run->request_interrupt_window = 0;
+	}
 	other = cpu_look(cpu, &now, false);
 	if (!problem)
 		problem = other;

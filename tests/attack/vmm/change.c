@@ -68,17 +68,27 @@ static int pcid(struct cpu *cpu, const struct state *now)
 	return control(cpu, now, 0, 1 << 17, 0);
 }
 
-/* Those that KVM accepts end the call, unless the guest may change them itself inside. */
+/* Those that KVM accepts end the call. Not MCE, which is the host's, and UMIP, which KVM emulates where there is none. */
 static int any_cr4(struct cpu *cpu, const struct state *now)
 {
-	return control(cpu, now, 0, 1ul << below(24), 0);
+	uint64_t bit = below(24);
+
+	return control(cpu, now, 0, 1ul << (bit == 6 || bit == 11 ? 0 : bit), 0);
 }
 
 static int any_cr0(struct cpu *cpu, const struct state *now)
 {
-	static const uint8_t bits[] = { 1, 2, 3, 5, 16, 18, 29, 30 };
+	static const uint8_t bits[] = { 1, 2, 3, 16, 18 };
 
 	return control(cpu, now, 1ul << bits[below(sizeof(bits))], 0, 0);
+}
+
+/* NE, NW, CD: KVM shows them to the guest, and keeps them from the CPU. */
+static int shown_cr0(struct cpu *cpu, const struct state *now)
+{
+	static const uint32_t bits[] = { 1u << 5, 1u << 30, 3u << 29 };
+
+	return control(cpu, now, bits[below(3)], 0, 0);
 }
 
 static int paging_off(struct cpu *cpu, const struct state *now)
@@ -208,12 +218,15 @@ static void fill_interrupt(struct kvm_vcpu_events *events)
 {
 	events->interrupt.injected = 1;
 	events->interrupt.nr = EXTERNAL_VECTOR;
-	events->interrupt.soft = below(2);
 }
 
+/* With interrupts masked, as calls run, the CPU would refuse to enter. */
 static int interrupt(struct cpu *cpu, const struct state *now)
 {
-	return event(cpu, now, fill_interrupt);
+	struct kvm_regs regs = now->regs;
+
+	regs.rflags |= 1 << 9;
+	return ioctl(cpu->fd, KVM_SET_REGS, &regs) || event(cpu, now, fill_interrupt);
 }
 
 static void fill_shadow(struct kvm_vcpu_events *events)
@@ -297,7 +310,7 @@ static int lapic_interrupts(struct cpu *cpu, const struct state *now)
 
 	/* Three vectors, of two words of IRR. */
 	lapic.regs[0x220] |= 3;
-	lapic.regs[0x240] |= 1;
+	lapic.regs[0x230] |= 1;
 	return ioctl(cpu->fd, KVM_SET_LAPIC, &lapic);
 }
 
@@ -469,17 +482,18 @@ const struct change state_changes[] = {
 	{ "CR4.PCIDE", pcid, .outcome = ENDS },
 	{ "a bit of CR4", any_cr4, .outcome = ENDS },
 	{ "a bit of CR0", any_cr0, .outcome = ENDS },
+	{ "a bit of CR0 that is shown only", shown_cr0, .outcome = ANY },
 	{ "paging off", paging_off, .outcome = ENDS },
 	{ "a bit of EFER", any_efer, .outcome = ENDS },
 	{ "compatibility mode", compatibility_mode, .outcome = ENDS, .lies = true },
 	{ "CPL 0", privileged, .outcome = ENDS },
 	{ "an invalid segment", invalid_segment, .outcome = ANY },
 	{ "IDT, GDT, TSS inside", tables_inside, .outcome = ANY },
-	{ "an exception", exception, .outcome = ENDS },
+	{ "an exception", exception, .outcome = ENDS, .faults = 1 },
 	{ "an NMI pending", nmi_pending, .outcome = GOES_ON, .nmis = 1 },
 	{ "an NMI injected", nmi_injected, .outcome = GOES_ON, .nmis = 1 },
 	{ "an NMI masked", nmi_masked, .outcome = GOES_ON },
-	{ "an interrupt injected", interrupt, .outcome = ENDS },
+	{ "an interrupt injected", interrupt, .outcome = ENDS, .interrupts = 1 },
 	{ "an interrupt shadow", shadow, .outcome = ANY },
 	{ "an SMI pending", smi_pending, .outcome = ENDS },
 	{ "SMM", smm, .outcome = ENDS },

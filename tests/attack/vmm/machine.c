@@ -246,7 +246,6 @@ static void create_cpu(struct machine *machine, unsigned int number)
 	cpu->run = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, 0);
 	if (cpu->run == MAP_FAILED)
 		die("mmap of a vCPU: %s", strerror(errno));
-	control->stub = ELISA_STUB;
 	control->kernel_stack = per_cpu(number, 2);
 	control->user_stack = USER_ALIAS + per_cpu(number, 3);
 	control->user_rip = USER_ALIAS + USER;
@@ -458,6 +457,7 @@ void cpu_prepare(struct cpu *cpu, const struct target *target, uint32_t function
 	control->a0 = a0;
 	control->a1 = control->a2 = 0;
 	control->wanted = 1;
+	control->stub = ELISA_STUB;
 	control->any = 0;
 	control->remaining = calls;
 	control->command = DO_CALLS;
