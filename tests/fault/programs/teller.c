@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+/*
+ * teller NAME SEED TURNS [THREADS]: moves amounts in the object `ledger` until SIGTERM, or until a call returns
+ * an error that says the object is gone; each call takes some TURNS, and every eighth looks whether the sum is right.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "../../vm/programs/program.h"
+
+#define PAGE 4096
+#define THREADS_MAX 8
+
+static struct elisa_function transfer, audit;
+static unsigned long seed, turns, calls, aborted, longest_us;
+static volatile sig_atomic_t stop;
+static volatile uint64_t *receipt;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	stop = 1;
+}
+
+static unsigned long now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned long)now.tv_sec * 1000000 + (unsigned long)now.tv_nsec / 1000;
+}
+
+/* Aborted for a reason that passes: an interrupt, its lock taken from it, the limit on time. */
+static bool passes(long error)
+{
+	return error == -EINTR || error == -ECANCELED || error == -ETIME;
+}
+
+static long one_call(unsigned int *random)
+{
+	uint64_t from = (uint64_t)rand_r(random) % 63, amount = (uint64_t)rand_r(random) % 1000 + 1;
+	uint64_t mine = turns / 2 + (uint64_t)rand_r(random) % (turns + 1);
+
+	if (rand_r(random) % 8 == 0)
+		return elisa_call0(&audit);
+	return elisa_call4(&transfer, from, from + 1, amount, mine);
+}
+
+static void *work(void *thread)
+{
+	unsigned int random = (unsigned int)(seed * THREADS_MAX + (uintptr_t)thread);
+	long result = elisa_call0(&audit); /* the thread's first: asks for the right to mask interrupts */
+
+	while (!stop) {
+		unsigned long before = now_us(), took;
+
+		result = one_call(&random);
+		took = now_us() - before;
+		__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);
+		if (took > longest_us)
+			longest_us = took;
+		if (result >= 0)
+			continue;
+		if (result == -EIO)
+			die("the sum is wrong");
+		if (!passes(result))
+			break;
+		__atomic_fetch_add(&aborted, 1, __ATOMIC_RELAXED);
+	}
+	if (!stop) {
+		printf("error %s\n", strerrorname_np((int)-result));
+		fflush(stdout);
+	}
+	return NULL;
+}
+
+int main(int count, char **arguments)
+{
+	unsigned long threads = count > 4 ? number(arguments[4]) : 1;
+	struct sigaction action = { .sa_handler = on_signal };
+	struct elisa_attachment *attachment;
+	pthread_t thread[THREADS_MAX];
+	uint32_t buffer;
+
+	if (count < 4 || threads > THREADS_MAX)
+		die("teller NAME SEED TURNS [THREADS]");
+	seed = number(arguments[2]);
+	turns = number(arguments[3]);
+	sigaction(SIGTERM, &action, NULL);
+	attachment = attach(arguments[1], "gate");
+	transfer = find(attachment, "transfer");
+	audit = find(attachment, "audit");
+	receipt = aligned_alloc(PAGE, PAGE);
+	memset((void *)receipt, 0, PAGE);
+	expect("share", elisa_share(attachment, (void *)receipt, PAGE, 0, &buffer), 0);
+	expect("the buffer's number", buffer, 0);
+	puts("attached");
+	fflush(stdout);
+	for (unsigned long i = 0; i < threads; i++)
+		expect("pthread_create", pthread_create(&thread[i], NULL, work, (void *)i), 0);
+	for (unsigned long i = 0; i < threads; i++)
+		pthread_join(thread[i], NULL);
+	printf("calls %lu aborted %lu longest_us %lu receipt %lu repairs %ld\n", calls, aborted, longest_us, *receipt,
+	       elisa_call0(&audit));
+	elisa_detach(attachment);
+	return 0;
+}
