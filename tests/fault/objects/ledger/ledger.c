@@ -70,10 +70,9 @@ static void take(const struct elisa_info *info)
 	mark(info, LOCKED);
 }
 
-/* Its own account of what it has seen goes to the caller's first buffer, which it shares read-write. */
-static int write_receipt(const struct elisa_info *info, uint64_t value)
+static int write_receipt(const struct elisa_info *info, uint64_t buffer, uint64_t value)
 {
-	volatile uint64_t *receipt = elisa_buffer(info, 0, 0, sizeof(*receipt));
+	volatile uint64_t *receipt = elisa_buffer(info, buffer, 0, sizeof(*receipt));
 
 	if (!receipt)
 		return -EINVAL;
@@ -81,8 +80,10 @@ static int write_receipt(const struct elisa_info *info, uint64_t value)
 	return 0;
 }
 
-/* Moves an amount, and takes its time: so many turns before the lock, and as many while it is held. */
-ELISA_ENTRY(transfer, uint64_t from, uint64_t to, uint64_t amount, uint64_t turns)
+/*
+ * Moves an amount, says so in a buffer, and takes its time: so many turns before the lock, and as many while it is held.
+ */
+ELISA_ENTRY(transfer, uint64_t from, uint64_t to, uint64_t amount, uint64_t turns, uint64_t buffer)
 {
 	int error;
 
@@ -103,7 +104,7 @@ ELISA_ENTRY(transfer, uint64_t from, uint64_t to, uint64_t amount, uint64_t turn
 	error = elisa_unlock(&ledger.lock, info);
 	mark(info, INSIDE);
 	if (!error)
-		error = write_receipt(info, amount);
+		error = write_receipt(info, buffer, amount);
 	mark(info, OUTSIDE);
 	return error;
 }

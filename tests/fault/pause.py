@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""SIGSTOP and SIGCONT of QEMUs at random while all call: whoever is stopped, also with the lock, holds up nobody."""
+
+from bank import CONTINUE, LOCKED, STOP, Ledger, Teller, check_going_on, check_whole, points, vm_of
+from harness.say import say
+
+
+def run(test, stops=40, seed=1):
+    test.elisa()
+    random = points(test, seed)
+    guests = [test.elisa_guest(guest) for guest in test.guests(3, vcpus=2)]
+    ledger = Ledger(test, "bank", vetted=True)
+    tellers = [Teller(guest, "bank", number, threads=2) for number, guest in enumerate(guests)]
+    vms = [vm_of(test, guest) for guest in guests]
+    inside = locked = 0
+    for number in range(stops):
+        test.host.call(f"usleep {random.randrange(1000, 10000)}")
+        chosen = random.randrange(3)
+        guests[chosen].qemu.kill(STOP)
+        reading = ledger.read()
+        inside += bool(reading.inside(vms[chosen]))
+        locked += bool(reading.inside(vms[chosen], LOCKED))
+        for vm in vms[:chosen] + vms[chosen + 1:]:
+            check_going_on(test, ledger, vm, f"stop {number}, of VM {vms[chosen]}")
+        test.check(ledger.read().calls(vms[chosen]) - reading.calls(vms[chosen]) <= 2, "the VM that is stopped calls")
+        guests[chosen].qemu.kill(CONTINUE)
+        check_going_on(test, ledger, vms[chosen], f"stop {number} is over")
+    said = [teller.end() for teller in tellers]
+    whole = check_whole(test, ledger)
+    ledger.close()
+    say(f"       {stops} stops, inside {inside}, with the lock {locked}; repairs {whole.repairs}, VMs {said}")
+    test.contained(stops, stops, "stops of QEMUs")
+    test.check(inside and locked and whole.repairs, f"{inside} stopped inside, {locked} with the lock, {whole.repairs} repairs")
