@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""vCPUs that are reset, unplugged and plugged, host CPUs likewise, and a driver that is loaded anew, while all call."""
+
+from bank import Ledger, Teller, check_going_on, check_whole, points, vm_of
+from harness import channel, elisa, modules
+from harness.say import say
+from monitor import Monitor
+
+ONLINE = "/sys/devices/system/cpu/cpu1/online"
+
+
+class Scene:
+    """A VM whose vCPUs things happen to, and another."""
+
+    def __init__(self, test, seed):
+        test.elisa()
+        self.test, self.random = test, points(test, seed)
+        self.monitor = Monitor(test.host, "cpus")
+        self.guest = test.guest(vcpus=2, qemu_options=self.monitor.options)
+        self.other = test.guest()
+        for guest in (self.guest, self.other):
+            test.elisa_guest(guest)
+        self.monitor.begin()
+        self.ledger = Ledger(test, "bank", vetted=True)
+        self.witness = Teller(self.other, "bank", 2)
+        self.vms = [vm_of(test, guest) for guest in (self.guest, self.other)]
+        self.wait()
+        self.held = self.held_now()
+        self.inside = 0
+
+    def begin(self):
+        return Teller(self.guest, "bank", self.random.randrange(1 << 16), threads=3)
+
+    def held_now(self):
+        stats = self.test.stats()
+        return {name: stats[name] for name in ("attachments", "pinned_pages")}
+
+    def wait(self):
+        self.test.host.call(f"usleep {self.random.randrange(2000, 9000)}")
+
+    def look(self):
+        self.inside += bool(self.ledger.read().inside(self.vms[0]))
+
+    def check(self, what, both=True):
+        for vm in self.vms if both else self.vms[1:]:
+            check_going_on(self.test, self.ledger, vm, what)
+
+
+def reset(scene, count):
+    """The VM's reset button: its kernel starts anew, and takes no leave of the host's module."""
+    test, guest = scene.test, scene.guest
+    scene.monitor.ask("set-action", reboot="reset")
+    for number in range(count):
+        scene.begin()
+        scene.wait()
+        scene.look()
+        scene.monitor.ask("system_reset")
+        scene.check(f"reset {number}", both=False)
+        test.host.ask(channel.CLOSE, data=f"{guest.folder}/agent.sock".encode() + b"\0")
+        guest.wait_ready()
+        guest.driver, guest.placed = False, elisa.kit()
+        scene.check(f"reset {number}, booted", both=False)
+        # What its earlier life had is kept until the driver says hello, or the VM is gone.
+        test.check(scene.held_now()["attachments"] <= scene.held["attachments"] + 1, f"reset {number}: {scene.held_now()}")
+        test.elisa_guest(guest)
+        test.equal(scene.held_now(), scene.held, f"reset {number}: held after the driver's hello")
+        teller = scene.begin()
+        scene.check(f"reset {number}, attached again")
+        teller.end()
+
+
+def unplug(scene, count, agent):
+    """A CPU of the VM, or of the host, goes and comes again."""
+    teller = scene.begin()
+    for number in range(count):
+        scene.wait()
+        scene.look()
+        agent.call(f"echo 0 > {ONLINE}")
+        scene.test.equal(agent.call("nproc"), "1\n", f"{agent.name}: CPUs after unplugging")
+        scene.check(f"{agent.name}: CPU unplugged {number}")
+        agent.call(f"echo 1 > {ONLINE}")
+        scene.test.equal(agent.call("nproc"), "2\n", f"{agent.name}: CPUs after plugging")
+        scene.check(f"{agent.name}: CPU plugged {number}")
+    teller.end()
+
+
+def reload_driver(scene, count):
+    """Refused while somebody is attached; afterwards there is nothing left of the one before."""
+    test, guest = scene.test, scene.guest
+    name = modules.name_of(elisa.GUEST_MODULE)
+    for number in range(count):
+        teller = scene.begin()
+        refused = guest.run(f"rmmod {name}")
+        test.check(refused.status, "the driver was unloaded while somebody was attached")
+        scene.check(f"rmmod refused {number}")
+        teller.kill()
+        guest.call(f"rmmod {name}")
+        test.equal(scene.held_now(), scene.held, f"reload {number}: held")
+        guest.driver = False
+        test.elisa_guest(guest)
+    teller = scene.begin()
+    scene.check("after the last reload")
+    teller.end()
+
+
+def run(test, resets=2, unplugs=6, reloads=3, host_unplugs=0, seed=1):
+    scene = Scene(test, seed)
+    if host_unplugs:
+        unplug(scene, host_unplugs, test.host)
+        test.contained(host_unplugs, host_unplugs, "host CPUs unplugged")
+    if unplugs:
+        unplug(scene, unplugs, scene.guest)
+        test.contained(unplugs, unplugs, "vCPUs unplugged")
+    if reloads:
+        reload_driver(scene, reloads)
+        test.contained(reloads, reloads, "drivers loaded anew")
+    if resets:
+        reset(scene, resets)
+        test.contained(resets, resets, "VMs reset")
+    said = scene.witness.end()
+    check_whole(test, scene.ledger)
+    scene.ledger.close()
+    scene.monitor.end()
+    say(f"       inside at {scene.inside}; the other VM {said}")
