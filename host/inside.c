@@ -437,7 +437,11 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	if (unlikely(cpu->put_back)) {
 		cpu->put_back = cpu->home_exits = false;
 		WRITE_ONCE(*(u8 *)(cpu->list + cpu->taken.slot), ELISA_EPTP_LOCKED);
+		eptp = elisa_vmread(EPT_POINTER);
 		show(vcpu, cpu, &cpu->taken);
+		/* KVM may have set a new root since. */
+		if (eptp != cpu->taken.eptp)
+			elisa_vmwrite(EPT_POINTER, eptp);
 	}
 	allowed = READ_ONCE(vm->callable) && !vm->collides && elisa_inside_allowed(vcpu) &&
 		  cpu->la57 == elisa_inside_la57(vcpu);

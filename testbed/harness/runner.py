@@ -23,8 +23,8 @@ from .testlist import Unit
 
 LOGS = TREE / "build" / "logs"
 INTERRUPTED = threading.Event()
-NATIVE_MACHINE = (0,)
 UNIT_LIMIT_S = 600  # of real time
+TESTS_A_BOOT = 20
 PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two cores
 
 
@@ -248,11 +248,16 @@ def in_parallel(function, items):
 
 
 def grouped(entries):
-    """Those that share a machine together. Machines with more CPUs are slower, so they start first."""
+    """Those that share a boot together. Machines with more CPUs are slower, so they start first; a kind of machine that
+    many tests need is booted several times, so that the last of them does not run alone.
+    """
+    if is_native():
+        return [entries]
     groups = {}
     for entry in entries:
-        groups.setdefault(NATIVE_MACHINE if is_native() else entry.machine, []).append(entry)
-    return [groups[machine] for machine in sorted(groups, key=lambda machine: (-machine[0], *map(str, machine[1:])))]
+        groups.setdefault(entry.machine, []).append(entry)
+    machines = sorted(groups, key=lambda machine: (-machine[0], *map(str, machine[1:])))
+    return [group[at:at + TESTS_A_BOOT] for group in map(groups.get, machines) for at in range(0, len(group), TESTS_A_BOOT)]
 
 
 def run(entries, seed=None, program=None):
