@@ -92,6 +92,8 @@ def run(test, slots=20, logging=6, balloons=4, seed=1):
     check_whole(test, scene.ledger)
     scene.ledger.close()
     scene.monitor.end()
+    test.check(said[0]["revoked"] >= logging, f"{said[0]['revoked']} buffers were revoked in {logging} rounds of logging")
+    test.equal(said[1]["revoked"], 0, "buffers of the other VM that were revoked")
     for what, count in counts.items():
         test.contained(count, count, what)
     say(f"       {sum(counts.values())} changes, inside at {scene.inside}; VMs {said}")

@@ -223,8 +223,8 @@ static void send_to_self(unsigned int vector)
 }
 
 /*
- * One that waits when the call begins; with the same one in service when the vCPU was entered last, which is over before
- * the call; with an IDT where nothing is inside.
+ * One that waits when the call begins; with the same one in service when the vCPU was entered last, which is over
+ * before the call; with an IDT where nothing is inside.
  */
 static void self_interrupt(unsigned int i)
 {

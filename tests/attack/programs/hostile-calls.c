@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * hostile-calls NAME [evade HOW | locks]: calls the functions of the object `hostile`, which is not vetted, with all that they
- * can do. The code may take along who calls it, which is this process: what comes back otherwise than by the landing
- * comes as a signal. Afterwards nop must work. Prints `WHAT: tried N contained N` for each.
+ * hostile-calls NAME [evade HOW | locks]: calls the functions of the object `hostile`, which is not vetted, with all
+ * that they can do. The code may take along who calls it, which is this process: what comes back otherwise than by the
+ * landing comes as a signal. Afterwards nop must work. Prints `WHAT: tried N contained N` for each.
  */
 #include <setjmp.h>
 #include <signal.h>

@@ -40,7 +40,10 @@ extern const char slides[];
 
 ELISA_ENTRY(slide, uint64_t place, uint64_t slot)
 {
-	asm volatile("xor %%eax, %%eax\n\tjmp *%0" : : "r"(slides + place % (3 * ELISA_PAGE)), "c"(slot) : "rax", "memory");
+	asm volatile("xor %%eax, %%eax\n\tjmp *%0"
+		     :
+		     : "r"(slides + place % (3 * ELISA_PAGE)), "c"(slot)
+		     : "rax", "memory");
 	return 0;
 }
 

@@ -68,7 +68,8 @@ static int pcid(struct cpu *cpu, const struct state *now)
 	return control(cpu, now, 0, 1 << 17, 0);
 }
 
-/* Those that KVM accepts end the call. Not MCE, which is the host's, and UMIP, which KVM emulates where there is none. */
+/* Those that KVM accepts end the call. Not MCE, which is the host's, and UMIP, which KVM emulates where there is none.
+ */
 static int any_cr4(struct cpu *cpu, const struct state *now)
 {
 	uint64_t bit = below(24);
@@ -394,11 +395,12 @@ static int cpuid(struct cpu *cpu, const struct state *now)
 	return ioctl(cpu->fd, KVM_SET_CPUID2, &none);
 }
 
-/* PAT, DEBUGCTL, DS_AREA, PEBS_ENABLE, RTIT_CTL and its output, TSC_AUX, STAR, KERNEL_GS_BASE, SMBASE, EFER, SPEC_CTRL. */
+/* PAT, DEBUGCTL, DS_AREA, PEBS_ENABLE, RTIT_CTL and its output, TSC_AUX, STAR, KERNEL_GS_BASE, SMBASE, EFER, SPEC_CTRL.
+ */
 static int msr(struct cpu *cpu, const struct state *now)
 {
-	static const uint32_t indices[] = { 0x277, 0x1d9, 0x600, 0x3f1, 0x570, 0x560, 0xc0000103,
-					    0xc0000081, 0xc0000102, 0x9e, 0xc0000080, 0x48 };
+	static const uint32_t indices[] = { 0x277,      0x1d9,      0x600,      0x3f1, 0x570,      0x560,
+					    0xc0000103, 0xc0000081, 0xc0000102, 0x9e,  0xc0000080, 0x48 };
 	static const uint64_t values[] = { 0, 1, 0x0101010101010101, CODE, ~0ull };
 	struct {
 		struct kvm_msrs head;

@@ -16,8 +16,8 @@ struct change {
 	const char *name;
 	int (*apply)(struct cpu *cpu, const struct state *now); /* 0, or KVM refuses it */
 	enum outcome outcome;
-	bool lies;          /* the VMM may have made up the result that the guest sees */
-	int error;          /* what the call must return, if not 0 */
+	bool lies;                        /* the VMM may have made up the result that the guest sees */
+	int error;                        /* what the call must return, if not 0 */
 	uint8_t nmis, interrupts, faults; /* that must be delivered outside; faults, if not 0 */
 };
 

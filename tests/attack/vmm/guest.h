@@ -14,7 +14,7 @@
 #define TASK 0x30
 
 #define HYPERCALL 0x454c4953 /* ELISA_HYPERCALL */
-#define IDLE_PORT 0x10 /* a byte to it: the guest asks what to do */
+#define IDLE_PORT 0x10       /* a byte to it: the guest asks what to do */
 #define END_OF_CALLS 0x80
 #define VECTOR_BYTES 16 /* of code for each vector, at the start of the kernel */
 

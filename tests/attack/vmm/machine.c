@@ -158,7 +158,8 @@ static void *shared_memory(int *file, uint64_t bytes)
 	return memory;
 }
 
-int machine_slot(struct machine *machine, unsigned int number, uint64_t gpa, uint64_t bytes, void *address, uint32_t flags)
+int machine_slot(struct machine *machine, unsigned int number, uint64_t gpa, uint64_t bytes, void *address,
+		 uint32_t flags)
 {
 	struct kvm_userspace_memory_region slot = { .slot = number,
 						    .flags = flags,
@@ -196,9 +197,15 @@ static void set_cpuid(struct cpu *cpu)
 
 static void segment(struct kvm_segment *segment, uint16_t selector, uint8_t type, uint8_t dpl, bool code)
 {
-	*segment = (struct kvm_segment){
-		.selector = selector, .type = type, .s = 1, .dpl = dpl, .present = 1, .g = 1, .l = code, .db = !code, .limit = ~0u
-	};
+	*segment = (struct kvm_segment){ .selector = selector,
+					 .type = type,
+					 .s = 1,
+					 .dpl = dpl,
+					 .present = 1,
+					 .g = 1,
+					 .l = code,
+					 .db = !code,
+					 .limit = ~0u };
 }
 
 /* In its kernel, in 64-bit mode, about to ask what to do. */
@@ -217,8 +224,11 @@ static void set_registers(struct cpu *cpu)
 	sregs.es = sregs.fs = sregs.gs = sregs.ds;
 	sregs.fs.base = USER_ALIAS + control;
 	sregs.gs.base = control;
-	sregs.tr = (struct kvm_segment){ .selector = TASK + 16 * cpu->number, .type = 11, .present = 1,
-					 .base = per_cpu(cpu->number, 3), .limit = 0x67 };
+	sregs.tr = (struct kvm_segment){ .selector = TASK + 16 * cpu->number,
+					 .type = 11,
+					 .present = 1,
+					 .base = per_cpu(cpu->number, 3),
+					 .limit = 0x67 };
 	sregs.gdt = (struct kvm_dtable){ .base = GDT, .limit = TASK + 16 * CPUS_MAX - 1 };
 	sregs.idt = (struct kvm_dtable){ .base = IDT, .limit = 4095 };
 	sregs.cr0 = 0x80050033;

@@ -84,7 +84,8 @@ int machine_kvm(void); /* /dev/kvm */
 void machine_create(struct machine *machine, unsigned int cpus);
 void machine_destroy(struct machine *machine);
 /* 0 bytes take it away. Returns 0 or a negative errno. */
-int machine_slot(struct machine *machine, unsigned int number, uint64_t gpa, uint64_t bytes, void *address, uint32_t flags);
+int machine_slot(struct machine *machine, unsigned int number, uint64_t gpa, uint64_t bytes, void *address,
+		 uint32_t flags);
 
 /* Runs it; KVM's exit reason, or a negative errno: -EINTR after that many microseconds (0: none). */
 int cpu_run(struct cpu *cpu, unsigned int us);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * vmm ATTACK OBJECT [COUNT [SEED]]: a VMM that means harm, with a guest of its own. Prints what it has tried and how much
- * of that was contained, and how often the vCPU was inside at that moment.
+ * vmm ATTACK OBJECT [COUNT [SEED]]: a VMM that means harm, with a guest of its own. Prints what it has tried and how
+ * much of that was contained, and how often the vCPU was inside at that moment.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,6 @@ static void look(unsigned long count)
 	for (unsigned long i = 0; i < count; i++)
 		attempt(machine.cpu, register_changes);
 }
-
 
 int main(int count, char **arguments)
 {

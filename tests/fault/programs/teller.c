@@ -14,7 +14,7 @@
 #define THREADS_MAX 8
 
 static struct elisa_function transfer, audit;
-static unsigned long seed, turns, calls, aborted, longest_us;
+static unsigned long seed, turns, calls, aborted, revoked, longest_us;
 static volatile sig_atomic_t stop;
 static struct elisa_attachment *attachment;
 
@@ -38,27 +38,46 @@ static bool passes(long error)
 	return error == -EINTR || error == -ECANCELED || error == -ETIME;
 }
 
-/* A page of its own, which trusted code writes. */
-static volatile uint64_t *share_receipt(uint32_t *buffer)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
+/* A page of a thread's own, which trusted code writes; shared unless the memory is being logged. */
+struct receipt {
+	volatile uint64_t *page;
+	uint32_t buffer;
+	bool shared;
+};
 
-	memset(page, 0, PAGE);
-	expect("share", elisa_share(attachment, page, PAGE, 0, buffer), 0);
-	return page;
+static void share(struct receipt *receipt)
+{
+	int error = elisa_share(attachment, (void *)receipt->page, PAGE, 0, &receipt->buffer);
+
+	if (error && error != -EBUSY)
+		die("share: %s: %s", strerror(-error), elisa_reason());
+	receipt->shared = !error;
 }
 
-static long one_call(unsigned int *random, uint32_t buffer, const volatile uint64_t *receipt)
+/* What the call met: the buffer was revoked, as the memory under it has changed or is logged. */
+static bool share_again(struct receipt *receipt, long error)
+{
+	if (!receipt->shared || (error != -EINVAL && error != -EFAULT))
+		return false;
+	__atomic_fetch_add(&revoked, 1, __ATOMIC_RELAXED);
+	expect("unshare", elisa_unshare(attachment, receipt->buffer), 0);
+	share(receipt);
+	return true;
+}
+
+static long one_call(unsigned int *random, struct receipt *receipt)
 {
 	uint64_t from = (uint64_t)rand_r(random) % 63, amount = (uint64_t)rand_r(random) % 1000 + 1;
 	uint64_t mine = turns / 2 + (uint64_t)rand_r(random) % (turns + 1);
 	long result;
 
-	if (rand_r(random) % 8 == 0)
+	if (!receipt->shared)
+		share(receipt);
+	if (!receipt->shared || rand_r(random) % 8 == 0)
 		return elisa_call0(&audit);
-	result = elisa_call(&transfer, from, from + 1, amount, mine, buffer);
-	if (!result && *receipt != amount)
-		die("the receipt says %lu, not %lu", *receipt, amount);
+	result = elisa_call(&transfer, from, from + 1, amount, mine, receipt->buffer);
+	if (!result && *receipt->page != amount)
+		die("the receipt says %lu, not %lu", *receipt->page, amount);
 	return result;
 }
 
@@ -66,13 +85,13 @@ static void *work(void *thread)
 {
 	unsigned int random = (unsigned int)(seed * THREADS_MAX + (uintptr_t)thread);
 	long result = elisa_call0(&audit); /* the thread's first: asks for the right to mask interrupts */
-	uint32_t buffer;
-	const volatile uint64_t *receipt = share_receipt(&buffer);
+	struct receipt receipt = { .page = aligned_alloc(PAGE, PAGE) };
 
+	memset((void *)receipt.page, 0, PAGE);
 	while (!stop) {
 		unsigned long before = now_us(), took;
 
-		result = one_call(&random, buffer, receipt);
+		result = one_call(&random, &receipt);
 		took = now_us() - before;
 		__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);
 		if (took > longest_us)
@@ -81,6 +100,8 @@ static void *work(void *thread)
 			continue;
 		if (result == -EIO)
 			die("the sum is wrong");
+		if (share_again(&receipt, result))
+			continue;
 		if (!passes(result))
 			break;
 		__atomic_fetch_add(&aborted, 1, __ATOMIC_RELAXED);
@@ -112,7 +133,8 @@ int main(int count, char **arguments)
 		expect("pthread_create", pthread_create(&thread[i], NULL, work, (void *)i), 0);
 	for (unsigned long i = 0; i < threads; i++)
 		pthread_join(thread[i], NULL);
-	printf("calls %lu aborted %lu longest_us %lu repairs %ld\n", calls, aborted, longest_us, elisa_call0(&audit));
+	printf("calls %lu aborted %lu revoked %lu longest_us %lu repairs %ld\n", calls, aborted, revoked, longest_us,
+	       elisa_call0(&audit));
 	elisa_detach(attachment);
 	return 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Accounts whose sum is always zero, for tests that kill whoever calls: what is under way is noted before an account is
- * touched, so that whoever takes the lock from a dead caller can finish it. Each vCPU also leaves a mark of where it is;
- * a mark that stays when the vCPU is gone says where its call was cut short.
+ * touched, so that whoever takes the lock from a dead caller can finish it. Each vCPU also leaves a mark of where it
+ * is; a mark that stays when the vCPU is gone says where its call was cut short.
  */
 #include <elisa/object.h>
 
@@ -81,7 +81,8 @@ static int write_receipt(const struct elisa_info *info, uint64_t buffer, uint64_
 }
 
 /*
- * Moves an amount, says so in a buffer, and takes its time: so many turns before the lock, and as many while it is held.
+ * Moves an amount, says so in a buffer, and takes its time: so many turns before the lock, and as many while it is
+ * held.
  */
 ELISA_ENTRY(transfer, uint64_t from, uint64_t to, uint64_t amount, uint64_t turns, uint64_t buffer)
 {
