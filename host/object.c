@@ -132,13 +132,23 @@ int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *me
 	return 0;
 }
 
+/* Names are shown to people, by the tool and in the log: they must not steer a terminal. */
+static bool is_printable(const char *name)
+{
+	for (; *name; name++)
+		if (*name <= ' ' || *name > '~')
+			return false;
+	return true;
+}
+
 /* Proper names of places in the code. */
 static int check_names(const struct elisa_function_entry *table, u32 count, u64 code_bytes, struct elisa_why *why)
 {
 	u64 base = ELISA_BASE + ELISA_CODE_OFFSET;
 
 	for (u32 i = 0; i < count; i++) {
-		if (!table[i].name[0] || strnlen(table[i].name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
+		if (!table[i].name[0] || strnlen(table[i].name, ELISA_NAME_MAX) == ELISA_NAME_MAX ||
+		    !is_printable(table[i].name))
 			return elisa_refuse(why, -EINVAL, "function %u has no proper name", i);
 		if (table[i].address < base || table[i].address >= base + code_bytes)
 			return elisa_refuse(why, -EINVAL, "function %s lies outside of the code", table[i].name);
@@ -278,9 +288,8 @@ int elisa_object_publish(struct elisa_object *object, const char *name, struct e
 		return elisa_refuse(why, -EINVAL, "an empty name");
 	if (strnlen(name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
 		return elisa_refuse(why, -ENAMETOOLONG, "the name has more than %d bytes", ELISA_NAME_MAX - 1);
-	for (const char *c = name; *c; c++)
-		if (*c <= ' ' || *c > '~')
-			return elisa_refuse(why, -EINVAL, "the name has bytes other than printable ASCII");
+	if (!is_printable(name))
+		return elisa_refuse(why, -EINVAL, "the name has bytes other than printable ASCII");
 	if (elisa_object_find(name))
 		return elisa_refuse(why, -EEXIST, "there is an object %s already", name);
 	strscpy(object->name, name, sizeof(object->name));

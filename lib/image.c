@@ -349,6 +349,14 @@ int elisa_image_symbol(const struct elisa_image *image, const char *name, uint64
 	return error;
 }
 
+static bool is_name(const char *name)
+{
+	for (const char *c = name; name && *c; c++)
+		if (*c <= ' ' || *c > '~')
+			return false;
+	return name && name[0];
+}
+
 static int by_address(const void *a, const void *b)
 {
 	const struct elisa_function_entry *left = a, *right = b;
@@ -375,7 +383,7 @@ int elisa_image_symbols(const struct elisa_image *image, struct elisa_function_e
 			GELF_ST_TYPE(symbol.st_info) == STT_FUNC ? elf_strptr(elf, names, symbol.st_name) : NULL;
 		struct elisa_function_entry *entry = *table + found;
 
-		if (!name || !name[0] || symbol.st_value - code >= image->part[ELISA_PART_CODE].bytes)
+		if (!is_name(name) || symbol.st_value - code >= image->part[ELISA_PART_CODE].bytes)
 			continue;
 		entry->address = symbol.st_value;
 		snprintf(entry->name, sizeof(entry->name), "%s", name);

@@ -75,7 +75,8 @@ struct elisa_function_entry elisa_image_entry(const struct elisa_image *image, u
 
 /*
  * The names of all functions in the code, also of those not offered, by rising address: `*table` is the caller's to
- * free. Names that are too long are cut, and with more than ELISA_SYMBOLS_MAX the last are missing. -ENOMEM.
+ * free. Names that are too long are cut, those with bytes other than printable ASCII are left out, and so are the last
+ * of more than ELISA_SYMBOLS_MAX. -ENOMEM.
  */
 int elisa_image_symbols(const struct elisa_image *image, struct elisa_function_entry **table, uint32_t *count);
 

@@ -99,7 +99,9 @@ static int parse(size_t size, char reason[160])
 	static char *room;
 	size_t bytes = (good_size | (ELISA_PAGE - 1)) + 1;
 	struct elisa_image image;
+	struct elisa_function_entry *symbols;
 	uint64_t address;
+	uint32_t count;
 	char *copy;
 	int error;
 
@@ -113,8 +115,11 @@ static int parse(size_t size, char reason[160])
 	assert_int_equal(mprotect(room, bytes, PROT_READ), 0);
 	reason[0] = 0;
 	error = elisa_image_parse(copy, size, &image, reason, 160);
-	if (!error)
+	if (!error) {
 		elisa_image_symbol(&image, "totals", &address);
+		assert_int_equal(elisa_image_symbols(&image, &symbols, &count), 0);
+		free(symbols);
+	}
 	return error;
 }
 
@@ -130,8 +135,11 @@ static void refused(int error, const char *part)
 static void accepts(void **state)
 {
 	struct elisa_image image;
+	struct elisa_function_entry *symbols;
+	unsigned int found = 0;
 	char reason[160];
 	uint64_t address;
+	uint32_t count;
 	char *code;
 
 	(void)state;
@@ -142,6 +150,14 @@ static void accepts(void **state)
 	assert_int_equal(elisa_image_symbol(&image, "total", &address), 0);
 	assert_int_equal(address, ELISA_BASE + ELISA_MEMORY_OFFSET);
 	assert_int_equal(elisa_image_symbol(&image, "totals", &address), -ENOENT);
+	assert_int_equal(elisa_image_symbols(&image, &symbols, &count), 0);
+	assert_true(count >= image.functions);
+	for (uint32_t i = 0; i < count; i++) {
+		assert_true(!i || symbols[i].address >= symbols[i - 1].address);
+		found += !strcmp(symbols[i].name, "add");
+	}
+	assert_int_equal(found, 1);
+	free(symbols);
 	assert_int_equal(image.part[ELISA_PART_DATA].bytes, ELISA_PAGE);
 	assert_int_equal(image.part[ELISA_PART_DATA].file_bytes, 0);
 	code = malloc(image.part[ELISA_PART_CODE].bytes);
