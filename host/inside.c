@@ -182,8 +182,8 @@ static void show(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, struct elisa_take
 	/* Shadows and traps of the instruction that was cut short are not the landing's. */
 	elisa_vmwrite(GUEST_INTERRUPTIBILITY_INFO, taken->interruptibility & GUEST_INTR_STATE_NMI);
 	elisa_vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, 0);
-	/* `syscall` loads these without memory; the triple fault that follows comes with CPL 0. */
-	if (SEGMENT_DPL(elisa_vmread(GUEST_SS_AR_BYTES)) != 3) {
+	/* `syscall` loads these without memory, and compatibility mode has no such address as the landing's. */
+	if (SEGMENT_DPL(elisa_vmread(GUEST_SS_AR_BYTES)) != 3 || !(elisa_vmread(GUEST_CS_AR_BYTES) & VMX_AR_L_MASK)) {
 		taken->harmless = false;
 		elisa_vmwrite(GUEST_CS_SELECTOR, cpu->vm->user_cs);
 		elisa_vmwrite(GUEST_CS_AR_BYTES, CS_USER_64);
