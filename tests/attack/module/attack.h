@@ -18,6 +18,7 @@ int attack_breakpoints(void);
 int attack_nmi(void);
 int attack_interrupts(void);
 int attack_init(void);
+int attack_modes(void);
 int attack_smi(void);
 int attack_control_registers(void);
 int attack_flags(void);

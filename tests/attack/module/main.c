@@ -43,6 +43,7 @@ static const struct {
 	{ "interrupts", "3, 4", attack_interrupts },
 	{ "init", "3; exits take the inside state out (DESIGN 5)", attack_init },
 	{ "smi", "3; exits take the inside state out (DESIGN 5)", attack_smi },
+	{ "modes", "3", attack_modes },
 	{ "control-registers", "3", attack_control_registers },
 	{ "flags", "3", attack_flags },
 	{ "pkru", "3, 8", attack_pkru },
