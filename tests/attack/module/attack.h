@@ -10,11 +10,14 @@
 /* Each tries its way in as often as `count` asks; 0, or why it could not be tried at all. */
 int attack_landings_user(void);
 int attack_landings_kernel(void);
+int attack_landings_code(void);
 int attack_slots(void);
 int attack_sub_slot(void);
 int attack_cr3(void);
 int attack_faults(void);
 int attack_breakpoints(void);
+int attack_tables(void);
+int attack_vmx(void);
 int attack_nmi(void);
 int attack_interrupts(void);
 int attack_init(void);

@@ -2,6 +2,7 @@
 /* VMFUNC from everywhere, to every slot. */
 #include "attack.h"
 
+#include <asm/io.h>
 #include <asm/segment.h>
 #include <linux/err.h>
 #include <linux/sched.h>
@@ -13,7 +14,9 @@
 
 static const u8 vmfunc[] = { 0x0f, 0x01, 0xd4 };
 
-/* The instruction after VMFUNC is at @offset of page G. */
+static const u64 code_page = ELISA_BASE + ELISA_CODE_OFFSET;
+
+/* The instruction after VMFUNC is at @offset of page G, or of one that is mapped likewise. */
 static void place_vmfunc(unsigned int offset)
 {
 	for (unsigned int i = 0; i < sizeof(vmfunc); i++) {
@@ -86,6 +89,66 @@ static int landings(bool kernel)
 		arena_end();
 		cond_resched();
 	}
+	return 0;
+}
+
+static void map_before_code(bool user)
+{
+	arena_map(code_page - ELISA_PAGE, virt_to_phys(stub_pages[0]), user);
+	arena_map(code_page, virt_to_phys(stub_pages[1]), user);
+}
+
+/*
+ * To where entry page and trusted code lie, without the gate: to the sub context itself, to the gate, to every slot in turn, with
+ * an EPTP in RAX or with 0. The gate's slot brings the vCPU in where the gate has nothing; all else is #UD.
+ */
+static void land_in_code(unsigned int offset, unsigned int i, bool kernel)
+{
+	const u32 slots[] = { slot, ELISA_GATE_SLOT(slot), tried & 511 };
+	u32 index = slots[i % 3];
+	bool forged = i & 4, entry = i & 8;
+
+	prepare(check_index, 0);
+	memset(stub_pages[0] + ELISA_PAGE - sizeof(vmfunc), 0xcc, sizeof(vmfunc));
+	place_vmfunc(offset);
+	hostile_registers(kernel);
+	if (!entry)
+		frame->rip += code_page - ELISA_GATE;
+	frame->regs[REG_RCX] = index;
+	if (forged)
+		frame->regs[REG_RAX] = (random() & 0x3ffff000) | ELISA_EPTP_OPEN;
+	attempt("landing in code");
+	if (!forged && !index)
+		return;
+	if (!forged && index == ELISA_GATE_SLOT(slot) && !entry)
+		must_fail("landing in code");
+	else if ((forged || index != ELISA_GATE_SLOT(slot)) && frame->vector != 6 && result() >= 0)
+		breach("landing in code", "VMFUNC has not failed");
+}
+
+int attack_landings_code(void)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		bool kernel = i >= count / 2;
+
+		if (!(i % (count / 2)))
+			map_before_code(!kernel);
+		arena_set_user(!kernel);
+		arena_begin();
+		for (unsigned int j = 0; j < 16; j++)
+			if (j % 4 != 3)
+				/* All offsets in turn, whatever the count is. */
+				land_in_code((i * (count < 2 * ELISA_PAGE ? 61 : 1)) % ELISA_PAGE, j, kernel);
+		arena_end();
+		if (i % CHUNK == CHUNK - 1) {
+			arena_set_user(true);
+			arena_begin();
+			control("landing in code");
+			arena_end();
+			cond_resched();
+		}
+	}
+	arena_set_user(true);
 	return 0;
 }
 

@@ -3,7 +3,6 @@
 #include "attack.h"
 
 #include <asm/cpufeature.h>
-#include <asm/debugreg.h>
 #include <asm/io.h>
 #include <asm/msr.h>
 #include <asm/processor-flags.h>
@@ -63,69 +62,6 @@ int attack_cr3(void)
 	frame->cr3 = region + offsets[chosen];
 	attempt("cr3 in R");
 	must_fail("cr3 in R");
-	arena_end();
-	return 0;
-}
-
-/* Trusted code that faults, with an IDT within its reach. */
-int attack_faults(void)
-{
-	arena_begin();
-	for (unsigned int i = 0; i < count; i++) {
-		prepare(fault_index, i % 8);
-		if (i & 8)
-			frame->rflags |= X86_EFLAGS_AC;
-		attempt("fault");
-		must_fail("fault");
-		control("fault");
-	}
-	arena_end();
-	return 0;
-}
-
-static void set_breakpoint(u64 address, u64 control)
-{
-	asm volatile("mov %0, %%db0" : : "r"(address));
-	asm volatile("mov %0, %%db1" : : "r"(address + 4));
-	asm volatile("mov %0, %%db7" : : "r"(control));
-}
-
-int attack_breakpoints(void)
-{
-	static const u64 addresses[] = {
-		ELISA_GATE,
-		ELISA_GATE + 7,
-		ELISA_GATE + ELISA_ENTER,
-		ELISA_GATE + ELISA_ENTER + 7,
-		ELISA_GATE + ELISA_RETURN,
-		ELISA_BASE + ELISA_CODE_OFFSET,
-		ELISA_BASE + ELISA_STACK_OFFSET + ELISA_STACK_SIZE - 8,
-		ELISA_BASE + ELISA_LIST_OFFSET,
-		ELISA_BASE + ELISA_MEMORY_OFFSET,
-		ELISA_BASE + ELISA_INFO_OFFSET,
-	};
-	/* Execution, write, read or write; both breakpoints, global. */
-	static const u64 controls[] = { 0x40a, 0x0dd040a, 0x0ff040a };
-
-	arena_begin();
-	for (unsigned int i = 0; i < count; i++) {
-		u64 address = addresses[i % ARRAY_SIZE(addresses)];
-
-		if (i >= ARRAY_SIZE(addresses) * ARRAY_SIZE(controls))
-			address = ELISA_BASE + ELISA_CODE_OFFSET + (random() & 0x3ff);
-		prepare(check_index, 0);
-		/* From CPL 3 with single steps in every other round. */
-		if (i & 1)
-			frame->rflags |= X86_EFLAGS_TF;
-		set_breakpoint(address, controls[i / ARRAY_SIZE(addresses) % ARRAY_SIZE(controls)]);
-		attempt("breakpoint");
-		set_breakpoint(0, 0x400);
-		if (frame->vector != 1 && frame->vector != 3)
-			breach("breakpoint", "it came back otherwise");
-		if (frame->vector == 1 && frame->rip >= ELISA_GATE && frame->rip < ELISA_LANDING)
-			breach("breakpoint", "a breakpoint inside was delivered");
-		control("breakpoint");
-	}
 	arena_end();
 	return 0;
 }
