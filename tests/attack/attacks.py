@@ -200,9 +200,47 @@ def taken_over(test, holder, other, program, count=64, longest_us=50_000):
     add(3 * count)
 
 
+def manager_vm(test, kind="rights", count=1000, seed=1, vcpus=1, limit_s=120):
+    """A VM that may make objects, and asks for what is not its own: tests/attack/manager."""
+    attacker, client = test.guests(2, vcpus=vcpus)
+    scene = Scene(test, attacker, vetted=True)
+    parameter(test, "guest_managers", 1)
+    try:
+        hostile_manager(test, client, attacker, f"what={kind} count={count} seed={seed} threads={vcpus} ram={128 << 20}", limit_s)
+    finally:
+        parameter(test, "guest_managers", 0)
+    scene.check()
+
+
+def hostile_manager(test, client, attacker, arguments, limit_s):
+    # Somebody who waits for another manager's answer, which is not the attacker's to give.
+    test.manager("nop", name="asking", grant="all", ask="accept", memory="64K").job.kill(19)
+    test.elisa_guest(client)
+    waiting = client.start(f"{test.program(client, 'hold')} asking until-error")
+    churned = client.start(f"exec {elisa.place(client, BUILT / 'programs' / 'reattach')} mortal")
+    module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "manager"))
+    result = attacker.run(f"insmod {module} {arguments}", limit_s)
+    log = attacker.call("dmesg")
+    said = "\n".join(line for line in log.splitlines() if "hostile_manager" in line)
+    (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
+    test.equal(result.status, 0, f"insmod: {result.err.strip()} {said[-200:]}")
+    test.check("BREACH" not in said, said)
+    found = re.search(r"hostile_manager: \S+: tried (\d+) contained (\d+) seed \d+ error 0", said)
+    test.check(found, f"no summary: {said[-200:]}")
+    test.contained(*map(int, found.groups()))
+    test.equal(client.read(waiting.out_path).decode(), "", "what the client that waits for another manager printed")
+    lives = re.search(r"(\d+) were answered", said)
+    rounds = client.read(churned.out_path).decode().splitlines()
+    test.check(not lives or len(rounds) > int(lives.group(1)) // 2, f"few calls were met: {rounds[-1:]} {lives and lives.group()}")
+    for job in (churned, waiting):
+        job.kill()
+        test.equal(job.wait(10).err, "", "what a client said")
+
+
 def run(test, what, **options):
     chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region,
-              "buffers": buffers, "bounds": bounds, "locks": locks, "evade-limit": evade_limit}.get(what)
+              "buffers": buffers, "bounds": bounds, "locks": locks, "evade-limit": evade_limit,
+              "manager-vm": manager_vm}.get(what)
     if chosen:
         chosen(test, **options)
     else:
