@@ -83,15 +83,6 @@ def cr3_region(test, seeds=(1, 7)):
         scene.job.kill()
 
 
-def ioctls(test, count=20000, seed=1):
-    scene = Scene(test, test.client(), vetted=True)
-    program = elisa.place(scene.attacker, BUILT / "programs" / "ioctls")
-    said = scene.attacker.call(f"{program} victim {count} {seed}", 120)
-    test.check(said.startswith(f"tried {count} "), said)
-    test.contained(count, count)
-    scene.check()
-
-
 def counted(test, said, least=1):
     """The lines `WHAT: tried N contained N` that a program has printed, counted."""
     (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
@@ -237,10 +228,61 @@ def hostile_manager(test, client, attacker, arguments, limit_s):
         test.equal(job.wait(10).err, "", "what a client said")
 
 
+CLIENT_IOCTLS = ("attach", "function", "thread", "share", "unshare", "reason", "stats")
+MANAGER_IOCTLS = ("create", "memory", "code", "publish", "grant", "withdraw", "reason", "stats")
+
+
+def fuzzed(test, agent, command, count, needed):
+    """A run of programs/ioctls, in which each that is needed was accepted sometimes: the way in was open."""
+    said = agent.call(command, 60 + count / 500).strip()
+    with open(test.folder / "attacker.txt", "a", encoding="utf-8") as file:
+        file.write(said + "\n")
+    accepted = dict(re.findall(r"(\w+) (\d+)", said))
+    test.equal(accepted["tried"], str(count), "ioctls tried")
+    closed = [name for name in needed if accepted[name] == "0"]
+    test.check(not closed, f"never accepted: {closed}: {said}")
+    test.contained(count, count, agent.name)
+
+
+def ioctls(test, count=20000, seed=1):
+    """All ioctls: in a guest that is client and manager, then on the host by root and by nobody, who may open the device."""
+    scene = Scene(test, test.client(), vetted=True)
+    parameter(test, "guest_managers", 1)
+    program = elisa.place(scene.attacker, BUILT / "programs" / "ioctls")
+    here = elisa.place(test.host, BUILT / "programs" / "ioctls")
+    try:
+        fuzzed(test, scene.attacker, f"{program} victim {count // 2} {seed}", count // 2, {*CLIENT_IOCTLS, *MANAGER_IOCTLS})
+        fuzzed(test, test.host, f"{here} victim {count // 4} {seed}", count // 4, {*MANAGER_IOCTLS, "list"})
+        test.host.call("chmod 666 /dev/elisa")
+        nobody = f"{test.program(test.host, 'limited')} 1024 {here} victim {count // 4} {seed + 1}"
+        fuzzed(test, test.host, nobody, count // 4, MANAGER_IOCTLS)
+    finally:
+        test.host.call("chmod 600 /dev/elisa")
+        parameter(test, "guest_managers", 0)
+    scene.check()
+
+
+def roots(test, count=100_000, rounds=60):
+    """KVM makes new roots of the VM's EPT while its vCPUs are inside: memory slots come and go."""
+    scene = Scene(test, test.client(vcpus=2), vetted=True)
+    test.manager("nop", name="open", direct=True, vetted=True, grant="all", memory="64K")
+    code = scene.attacker.put(elisa.code_of("nop"))
+    calls = f"{test.program(scene.attacker, 'call-many')} victim gate 1 {count}"
+    inside = scene.attacker.start(f"{calls}; {calls}; echo over")
+    turns = 0
+    while "over" not in scene.attacker.read(inside.out_path).decode():
+        scene.attacker.call(f"{test.program(scene.attacker, 'attach-rounds')} open direct={code} {rounds}", 60)
+        turns += rounds
+    said = inside.wait(60).check().out
+    test.equal(said, f"added {count} total {count}\nadded {count} total {2 * count}\nover\n", "calls while the root changed")
+    test.contained(2 * turns, 2 * turns, "changes of memory slots")
+    scene.check()
+
+
 def run(test, what, **options):
     chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region,
               "buffers": buffers, "bounds": bounds, "locks": locks, "evade-limit": evade_limit,
-              "manager-vm": manager_vm}.get(what)
+              "manager-vm": manager_vm, "roots": roots}.get(what)
     if chosen:
         chosen(test, **options)
     else:

@@ -81,6 +81,48 @@ static void make_request(void)
 		bytes[random() % sizeof(*request)] = random();
 }
 
+/*
+ * The i-th number of a hypercall: all of 16 bits, as far as there are attempts for them, then anything, and ours every
+ * other time.
+ */
+static u64 hypercall_number(unsigned long i, unsigned long attempts)
+{
+	unsigned long step = max(65536 * 2 / attempts, 1ul);
+
+	if (i * step < 65536)
+		return i * step;
+	switch (random() % 8) {
+	case 0:
+		return ELISA_HYPERCALL;
+	case 1:
+		return ELISA_HYPERCALL_CALL;
+	case 2:
+		return ELISA_LOCK_WAIT;
+	case 3: /* only half of it is ours */
+		return ELISA_HYPERCALL | random() << 32;
+	case 4:
+		return ELISA_HYPERCALL_CALL + (random() & 0xff);
+	default:
+		return number();
+	}
+}
+
+/* Of KVM's own those that do something get arguments with which they do nothing: this VM is to go on. */
+static void any_hypercall(unsigned long i, unsigned long attempts)
+{
+	u64 rax = hypercall_number(i, attempts);
+	u64 rbx = number(), rcx = number(), rdx = number(), rsi = number();
+
+	if (rax < 64)
+		rcx = rdx = rsi = 0;
+	if (rax < 64 || (u32)rax == ELISA_HYPERCALL)
+		rbx = virt_to_phys(play) + (rbx & 0x3ff8);
+	/* The result is nobody's business: KVM has some of its own, with any value. */
+	asm volatile("vmcall" : "+a"(rax), "+c"(rcx), "+d"(rdx) : "b"(rbx), "S"(rsi) : "memory", "cc", "r8", "r9", "r10", "r11");
+	tried++;
+	contained++;
+}
+
 /* The answer is whatever it is; nobody is harmed, which the test looks at from outside. */
 int attack_requests(void)
 {
@@ -90,7 +132,12 @@ int attack_requests(void)
 	play = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, 3);
 	if (!extents || !play)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned long i = 0; i < count / 2; i++) {
+		any_hypercall(i, count / 2);
+		if (i % 64 == 63)
+			cond_resched();
+	}
+	for (unsigned long i = 0; i < count - count / 2; i++) {
 		long value;
 
 		make_request();
@@ -108,26 +155,35 @@ int attack_requests(void)
 	return 0;
 }
 
+#define CHUNK 64 /* attempts with interrupts off */
+
 /* From CPL 3 there are no requests, and calls by number only of what is attached so. */
 int attack_user_requests(void)
 {
 	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1, 0xcc };
 
-	for (unsigned int i = 0; i < count; i++) {
-		arena_begin();
-		prepare(check_index, 0);
-		memcpy(stub_pages[0], vmcall, sizeof(vmcall));
+	play = arena_pages;
+	arena_begin();
+	for (unsigned long i = 0; i < count; i++) {
+		if (i % CHUNK == 0) {
+			arena_end();
+			cond_resched();
+			arena_begin();
+			prepare(check_index, 0);
+			memcpy(stub_pages[0], vmcall, sizeof(vmcall));
+		}
 		frame->rip = ELISA_GATE - ELISA_PAGE;
+		frame->cs = __USER_CS;
+		frame->ss = __USER_DS;
+		frame->rflags = 2;
 		for (unsigned int reg = 0; reg < 16; reg++)
 			frame->regs[reg] = number();
-		frame->regs[REG_RAX] = i & 1 ? ELISA_HYPERCALL : ELISA_HYPERCALL_CALL;
+		frame->regs[REG_RAX] = hypercall_number(i, count);
 		frame->regs[3] = virt_to_phys(request);
 		attempt("request of a process");
 		if (frame->vector != 3 || !IS_ERR_VALUE(frame->regs[REG_RAX]))
 			breach("request of a process", "it was not refused");
-		arena_end();
 	}
-	arena_begin();
 	control("request of a process");
 	arena_end();
 	return 0;
