@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* `insmod hostile_manager.ko what=NAME [count=N] [seed=N] ram=BYTES`: logs what was tried, and how much was contained. */
+/* `insmod hostile_manager.ko what=NAME [count=N] [seed=N] ram=BYTES`: logs what was tried, and how much was contained.
+ */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include "manager.h"
@@ -110,7 +111,7 @@ static void fill_blob(void *blob)
 		const char *name;
 		u8 code[16];
 	} functions[] = {
-		{ "nop", { 0x31, 0xc0, 0xc3 } },                   /* xor eax, eax; ret */
+		{ "nop", { 0x31, 0xc0, 0xc3 } },                     /* xor eax, eax; ret */
 		{ "check", { 0xb8, 0x01, 0x00, 0x00, 0x00, 0xc3 } }, /* mov $1, eax; ret */
 		/* mov $0x20000, ecx; 1: dec ecx; jnz 1b; xor eax, eax; ret */
 		{ "spin", { 0xb9, 0x00, 0x00, 0x02, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0x31, 0xc0, 0xc3 } },

@@ -4,6 +4,7 @@
 #define MANAGER_H
 
 #include <elisa/hypercall.h>
+#include <linux/kernel.h>
 
 #define PLAY_PAGES 8
 

@@ -127,9 +127,8 @@ static void storm(struct asker *asker)
 		asker->request->memory.extents = 1 + (value >> 20 & 3);
 		asker->request->memory.gpa = virt_to_phys(asker->extents);
 		for (unsigned int page = 0; page < 4; page++)
-			asker->extents[page] = (struct elisa_extent){
-				virt_to_phys(asker->play) + page * ELISA_PAGE, ELISA_PAGE
-			};
+			asker->extents[page] =
+				(struct elisa_extent){ virt_to_phys(asker->play) + page * ELISA_PAGE, ELISA_PAGE };
 		if (op == ELISA_OP_HELLO)
 			asker->request->hello.version = ELISA_HYPERCALL_VERSION;
 		else if (op == ELISA_OP_CREATE)

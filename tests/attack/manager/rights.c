@@ -36,10 +36,11 @@ static void grants(struct asker *asker, u32 object)
 /* Nothing of what is not its own has a number here. */
 static void numbers(struct asker *asker, u32 own)
 {
-	static const u8 ops[] = { ELISA_OP_OBJECT_MEMORY, ELISA_OP_OBJECT_CODE,  ELISA_OP_PUBLISH, ELISA_OP_GRANT,
-				  ELISA_OP_EVENT,         ELISA_OP_ANSWER,       ELISA_OP_WITHDRAW,
-				  ELISA_OP_OBJECT_CLOSE,  ELISA_OP_ATTACHED,     ELISA_OP_FUNCTION,
-				  ELISA_OP_SHARE,         ELISA_OP_UNSHARE,      ELISA_OP_DETACH };
+	static const u8 ops[] = { ELISA_OP_OBJECT_MEMORY, ELISA_OP_OBJECT_CODE,  ELISA_OP_PUBLISH,
+				  ELISA_OP_GRANT,         ELISA_OP_EVENT,        ELISA_OP_ANSWER,
+				  ELISA_OP_WITHDRAW,      ELISA_OP_OBJECT_CLOSE, ELISA_OP_ATTACHED,
+				  ELISA_OP_FUNCTION,      ELISA_OP_SHARE,        ELISA_OP_UNSHARE,
+				  ELISA_OP_DETACH };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(ops); i++)
 		for (u32 id = 0; id < IDS + 64; id++) {

@@ -118,7 +118,10 @@ static void any_hypercall(unsigned long i, unsigned long attempts)
 	if (rax < 64 || (u32)rax == ELISA_HYPERCALL)
 		rbx = virt_to_phys(play) + (rbx & 0x3ff8);
 	/* The result is nobody's business: KVM has some of its own, with any value. */
-	asm volatile("vmcall" : "+a"(rax), "+c"(rcx), "+d"(rdx) : "b"(rbx), "S"(rsi) : "memory", "cc", "r8", "r9", "r10", "r11");
+	asm volatile("vmcall"
+		     : "+a"(rax), "+c"(rcx), "+d"(rdx)
+		     : "b"(rbx), "S"(rsi)
+		     : "memory", "cc", "r8", "r9", "r10", "r11");
 	tried++;
 	contained++;
 }

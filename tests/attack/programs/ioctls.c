@@ -180,13 +180,20 @@ static const struct kind {
 	void (*make)(union argument *to);
 	const char *name;
 } kinds[] = {
-	{ ELISA_IOC_CREATE, make_create, "create" },    { ELISA_IOC_MEMORY, make_memory, "memory" },
-	{ ELISA_IOC_CODE, make_code, "code" },          { ELISA_IOC_PUBLISH, make_publish, "publish" },
-	{ ELISA_IOC_GRANT, make_grant, "grant" },       { ELISA_IOC_ANSWER, make_answer, "answer" },
-	{ ELISA_IOC_WITHDRAW, NULL, "withdraw" },       { ELISA_IOC_ATTACH, make_attach, "attach" },
-	{ ELISA_IOC_FUNCTION, make_function, "function" }, { ELISA_IOC_THREAD, NULL, "thread" },
-	{ ELISA_IOC_SHARE, make_share, "share" },       { ELISA_IOC_UNSHARE, make_unshare, "unshare" },
-	{ ELISA_IOC_REASON, NULL, "reason" },           { ELISA_IOC_STATS, NULL, "stats" },
+	{ ELISA_IOC_CREATE, make_create, "create" },
+	{ ELISA_IOC_MEMORY, make_memory, "memory" },
+	{ ELISA_IOC_CODE, make_code, "code" },
+	{ ELISA_IOC_PUBLISH, make_publish, "publish" },
+	{ ELISA_IOC_GRANT, make_grant, "grant" },
+	{ ELISA_IOC_ANSWER, make_answer, "answer" },
+	{ ELISA_IOC_WITHDRAW, NULL, "withdraw" },
+	{ ELISA_IOC_ATTACH, make_attach, "attach" },
+	{ ELISA_IOC_FUNCTION, make_function, "function" },
+	{ ELISA_IOC_THREAD, NULL, "thread" },
+	{ ELISA_IOC_SHARE, make_share, "share" },
+	{ ELISA_IOC_UNSHARE, make_unshare, "unshare" },
+	{ ELISA_IOC_REASON, NULL, "reason" },
+	{ ELISA_IOC_STATS, NULL, "stats" },
 	{ ELISA_IOC_LIST, make_list, "list" },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -222,7 +229,8 @@ static void spoil(union argument *to, unsigned int known)
 	}
 }
 
-/* Where the structure lies: mostly where it should, or at the end of what can be read, or where nothing can be written. */
+/* Where the structure lies: mostly where it should, or at the end of what can be read, or where nothing can be written.
+ */
 static void *place(union argument *argument, unsigned int known)
 {
 	unsigned char *at;
@@ -270,7 +278,8 @@ static void other(int file)
 
 	switch (next() % 4) {
 	case 0:
-		others += read(file, one_in(8) ? (void *)hostile() : events, one_in(2) ? sizeof(events) : next() % 512) > 0;
+		others += read(file, one_in(8) ? (void *)hostile() : events,
+			       one_in(2) ? sizeof(events) : next() % 512) > 0;
 		break;
 	case 1:
 		others += poll(&wait, 1, 0) > 0;

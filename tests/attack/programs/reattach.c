@@ -28,7 +28,8 @@ int main(int count, char **arguments)
 			usleep(500);
 			continue;
 		}
-		if (!elisa_function_find(attachment, "spin", &spin) && !elisa_function_find(attachment, "check", &check)) {
+		if (!elisa_function_find(attachment, "spin", &spin) &&
+		    !elisa_function_find(attachment, "check", &check)) {
 			in++;
 			while (result >= 0) {
 				result = elisa_call0(&spin);
