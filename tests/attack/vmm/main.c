@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * vmm ATTACK OBJECT [COUNT [SEED]]: a VMM that means harm, with a guest of its own. Prints what it has tried and how
- * much of that was contained, and how often the vCPU was inside at that moment.
+ * vmm ATTACK OBJECT [COUNT [SEED]]: a VMM that means harm, with a guest of its own. Prints what it has tried and how much
+ * of that was contained, and how often the vCPU was inside at that moment.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attempt.h"
+#include "attacks.h"
 
 static struct machine machine;
 
@@ -21,27 +21,52 @@ static void each(const struct change *changes, unsigned long count)
 		attempt(machine.cpu, changes + i % kinds);
 }
 
-static void look(unsigned long count)
+static void registers(struct machine *of, unsigned long count)
 {
-	for (unsigned long i = 0; i < count; i++)
-		attempt(machine.cpu, register_changes);
+	(void)of;
+	each(register_changes, count);
 }
+
+static void state(struct machine *of, unsigned long count)
+{
+	(void)of;
+	each(state_changes, count);
+}
+
+static const struct {
+	const char *name;
+	unsigned int cpus;
+	void (*attack)(struct machine *machine, unsigned long count);
+} attacks[] = {
+	{ "registers", 1, registers }, { "state", 1, state }, { "slots", 2, attack_slots },
+	{ "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
+};
 
 int main(int count, char **arguments)
 {
+	const char *name, *object;
 	unsigned long attempts;
 
 	if (count < 3)
 		die("vmm ATTACK OBJECT [COUNT [SEED]]");
+	name = arguments[1];
+	object = arguments[2];
 	attempts = count > 3 ? strtoul(arguments[3], NULL, 0) : 1;
 	seed = count > 4 ? strtoul(arguments[4], NULL, 0) : 1;
-	attempt_begin(&machine, arguments[2], 1);
-	if (!strcmp(arguments[1], "look"))
-		look(attempts);
-	else if (!strcmp(arguments[1], "registers"))
-		each(register_changes, attempts);
-	else if (!strcmp(arguments[1], "state"))
-		each(state_changes, attempts);
-	printf("tried %lu contained %lu inside %lu refused %lu seed %lu\n", tried, contained, insides, refused, seed);
+	if (!strcmp(name, "none"))
+		return 0;
+	if (!strcmp(name, "steady")) {
+		machine_create(&machine, 1);
+		attack_steady(&machine, object, attempts);
+	}
+	if (!strcmp(name, "lives"))
+		attack_lives(object, attempts);
+	for (unsigned int i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
+		if (!strcmp(name, attacks[i].name)) {
+			attempt_begin(&machine, object, attacks[i].cpus);
+			attacks[i].attack(&machine, attempts);
+		}
+	printf("tried %lu contained %lu inside %lu refused %lu revoked %lu of %lu seed %lu\n", tried, contained, insides,
+	       refused, revoked, to_revoke, seed);
 	return 0;
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* What main.c can be told to do. Each tries so often, and counts by attempt_over(). */
+#ifndef ATTACKS_H
+#define ATTACKS_H
+
+#include "attempt.h"
+
+/* slots.c */
+void attack_slots(struct machine *machine, unsigned long count);
+/* One of them, while calls are made in `control`. */
+void slots_change(struct machine *machine, struct control *control, unsigned int kind);
+/* buffers.c */
+extern unsigned long revoked, to_revoke; /* buffers that calls cannot reach any more, of those that they must not */
+void attack_buffers(struct machine *machine, unsigned long count);
+/* lives.c */
+void attack_lives(const char *object, unsigned long count);
+/* mixed.c */
+void attack_mixed(struct machine *machine, unsigned long count);
+/* For ever, for those who kill it. */
+void attack_steady(struct machine *machine, const char *object, uint64_t a0);
+
+#endif

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+/* Memory under a buffer that is shared with trusted code, and that changes while that reads it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attacks.h"
+#include "runner.h"
+
+#define PAGES 4
+#define BYTES (PAGES * ELISA_PAGE)
+
+unsigned long revoked, to_revoke;
+
+static struct target nop;
+static uint32_t sum_function;
+
+struct buffer {
+	uint8_t *memory, *other;
+	int file;
+	bool gone; /* nothing is mapped at .memory any more, or something else is */
+};
+
+static const char *slot_deleted(struct machine *machine, struct buffer *buffer)
+{
+	return machine_slot(machine, SPARE_SLOT, SPARE_GPA, 0, buffer->memory, 0) ? "slot" : NULL;
+}
+
+static const char *slot_elsewhere(struct machine *machine, struct buffer *buffer)
+{
+	machine_slot(machine, SPARE_SLOT, SPARE_GPA, 0, buffer->memory, 0);
+	return machine_slot(machine, SPARE_SLOT, SPARE_GPA, BYTES, buffer->other, 0) ? "slot" : NULL;
+}
+
+static const char *slot_read_only(struct machine *machine, struct buffer *buffer)
+{
+	machine_slot(machine, SPARE_SLOT, SPARE_GPA, 0, buffer->memory, 0);
+	return machine_slot(machine, SPARE_SLOT, SPARE_GPA, BYTES, buffer->memory, KVM_MEM_READONLY) ? "slot" : NULL;
+}
+
+static const char *slot_moved(struct machine *machine, struct buffer *buffer)
+{
+	return machine_slot(machine, SPARE_SLOT, SPARE_GPA + ELISA_2M, BYTES, buffer->memory, 0) ? "slot" : NULL;
+}
+
+static const char *dirty_logging(struct machine *machine, struct buffer *buffer)
+{
+	uint64_t bits = 0;
+	struct kvm_dirty_log log = { .slot = SPARE_SLOT, .dirty_bitmap = &bits };
+
+	if (machine_slot(machine, SPARE_SLOT, SPARE_GPA, BYTES, buffer->memory, KVM_MEM_LOG_DIRTY_PAGES))
+		return "slot";
+	return ioctl(machine->vm, KVM_GET_DIRTY_LOG, &log) ? "KVM_GET_DIRTY_LOG" : NULL;
+}
+
+static const char *dropped(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	return madvise(buffer->memory, BYTES, MADV_DONTNEED) ? "madvise" : NULL;
+}
+
+static const char *page_dropped(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	return madvise(buffer->memory + below(PAGES) * ELISA_PAGE, ELISA_PAGE, MADV_DONTNEED) ? "madvise" : NULL;
+}
+
+static const char *unmapped(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	buffer->gone = true;
+	return munmap(buffer->memory, BYTES) ? "munmap" : NULL;
+}
+
+static const char *mapped_over(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	return mmap(buffer->memory, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+			       buffer->memory
+		       ? NULL
+		       : "mmap";
+}
+
+static const char *moved(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	buffer->gone = true;
+	return mremap(buffer->memory, BYTES, BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, buffer->other) == buffer->other
+		       ? NULL
+		       : "mremap";
+}
+
+static const char *punched(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	return fallocate(buffer->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BYTES) ? "fallocate" : NULL;
+}
+
+static const char *truncated(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	return ftruncate(buffer->file, 0) ? "ftruncate" : NULL;
+}
+
+static const char *protected(struct machine *machine, struct buffer *buffer)
+{
+	(void)machine;
+	return mprotect(buffer->memory, BYTES, below(2) ? PROT_READ : PROT_NONE) ? "mprotect" : NULL;
+}
+
+/* The pages are pinned: they stay the parent's, whoever writes first. */
+static const char *forked(struct machine *machine, struct buffer *buffer)
+{
+	pid_t child = fork();
+
+	(void)machine;
+	if (!child) {
+		buffer->memory[0] ^= 1;
+		_exit(0);
+	}
+	return waitpid(child, NULL, 0) == child ? NULL : "fork";
+}
+
+static const char *advised(struct machine *machine, struct buffer *buffer)
+{
+	static const int advice[] = { MADV_COLD, MADV_PAGEOUT, MADV_FREE, MADV_MERGEABLE, MADV_HUGEPAGE, MADV_WILLNEED };
+
+	(void)machine;
+	madvise(buffer->memory, BYTES, advice[below(sizeof(advice) / sizeof(advice[0]))]);
+	return NULL;
+}
+
+static const struct kind {
+	const char *name;
+	const char *(*apply)(struct machine *machine, struct buffer *buffer);
+	bool of_file;
+	bool revokes; /* the memory is the VM's no more */
+} kinds[] = {
+	{ "the slot deleted", slot_deleted, false, true },
+	{ "the slot elsewhere", slot_elsewhere, false, true },
+	{ "the slot read-only", slot_read_only, false, true },
+	{ "the slot moved", slot_moved, false, true },
+	{ "dirty logging", dirty_logging, false, true },
+	{ "memory dropped", dropped, false, true },
+	{ "a page dropped", page_dropped, false, true },
+	{ "memory unmapped", unmapped, false, true },
+	{ "memory mapped over", mapped_over, false, true },
+	{ "memory moved", moved, false, true },
+	{ "a hole in the file", punched, true, true },
+	{ "the file truncated", truncated, true, true },
+	{ "memory protected", protected, false, false },
+	{ "a fork", forked, false, false },
+	{ "advice", advised, false, false },
+};
+
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static void *map(int file)
+{
+	void *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+			    file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, file, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	return memory;
+}
+
+static void create(struct machine *machine, struct buffer *buffer, bool of_file)
+{
+	buffer->gone = false;
+	buffer->file = of_file ? memfd_create("buffer", 0) : -1;
+	if (of_file && ftruncate(buffer->file, BYTES))
+		die("ftruncate");
+	buffer->memory = map(buffer->file);
+	buffer->other = map(-1);
+	memset(buffer->memory, 1, BYTES);
+	memset(buffer->other, 3, BYTES);
+	if (machine_slot(machine, SPARE_SLOT, SPARE_GPA, BYTES, buffer->memory, 0))
+		die("no slot for a buffer");
+}
+
+static void destroy(struct machine *machine, struct buffer *buffer)
+{
+	machine_slot(machine, SPARE_SLOT, SPARE_GPA, 0, buffer->memory, 0);
+	if (!buffer->gone)
+		munmap(buffer->memory, BYTES);
+	munmap(buffer->other, BYTES);
+	if (buffer->file >= 0)
+		close(buffer->file);
+}
+
+static int take_back(struct machine *machine, int buffer)
+{
+	struct elisa_request *request = machine_request_page(machine);
+
+	memset(request, 0, sizeof(*request));
+	request->unshare.buffer = (uint32_t)buffer;
+	return machine_request(machine, ELISA_OP_UNSHARE, nop.attachment);
+}
+
+static void prepare(struct cpu *cpu, int number, uint64_t calls)
+{
+	cpu_restore(cpu);
+	cpu_prepare(cpu, &nop, sum_function, (uint64_t)number, calls);
+	cpu->control->a2 = BYTES;
+	cpu->control->wanted = BYTES;
+}
+
+/* A call that begins after the change. */
+static const char *judge(struct cpu *cpu, int number, const struct kind *kind)
+{
+	int reason;
+
+	prepare(cpu, number, 1);
+	if (!cpu_wait(cpu, 1000000, &reason))
+		return "a call does not end";
+	if (cpu->control->wrong || cpu->control->leaked)
+		return "trusted code has seen other memory in the buffer's place";
+	if (kind->revokes) {
+		to_revoke++;
+		revoked += cpu->control->failed == 1;
+	}
+	return NULL;
+}
+
+static const char *try(struct machine *machine, const struct kind *kind)
+{
+	struct cpu *cpu = machine->cpu + 1;
+	struct buffer buffer;
+	struct runner runner;
+	const char *problem, *other;
+	int number;
+
+	create(machine, &buffer, kind->of_file);
+	number = machine_share(machine, &nop, SPARE_GPA, BYTES);
+	if (number < 0)
+		die("share: %s: %.127s", strerror(-number), machine_request_page(machine)->reason);
+	prepare(cpu, number, 1ul << 60);
+	runner_start(&runner, cpu);
+	problem = runner_goes_on(&cpu->control->right) ? NULL : "calls do not go on";
+	other = kind->apply(machine, &buffer);
+	if (other)
+		die("%s: %s: %s", kind->name, other, strerror(errno));
+	usleep((unsigned int)below(3000));
+	if (cpu->control->wrong || cpu->control->spoiled || cpu->control->leaked)
+		problem = "a call has returned something wrong";
+	runner_stop(&runner);
+	insides += runner.inside * 2 >= runner.samples;
+	other = judge(cpu, number, kind);
+	take_back(machine, number);
+	destroy(machine, &buffer);
+	return problem ? problem : other;
+}
+
+void attack_buffers(struct machine *machine, unsigned long count)
+{
+	int error = machine_attach(machine, "nop", &nop);
+
+	if (error)
+		die("attach nop: %s: %.127s", strerror(-error), machine_request_page(machine)->reason);
+	sum_function = machine_function(machine, &nop, "sum");
+	for (unsigned long i = 0; i < count; i++)
+		attempt_over(kinds[i % KINDS].name, try(machine, kinds + i % KINDS));
+}
