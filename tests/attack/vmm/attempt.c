@@ -9,7 +9,7 @@
 #define CONTROL_US 100000
 
 struct target victim;
-uint32_t check_function, spin_function;
+uint32_t check_function, spin_function, fault_function;
 unsigned long tried, contained, insides, refused;
 
 void attempt_begin(struct machine *machine, const char *object, unsigned int cpus)
@@ -24,6 +24,7 @@ void attempt_begin(struct machine *machine, const char *object, unsigned int cpu
 		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
 	check_function = machine_function(machine, &victim, "check");
 	spin_function = machine_function(machine, &victim, "spin");
+	fault_function = machine_function(machine, &victim, "fault");
 }
 
 void attempt_over(const char *what, const char *problem)
@@ -35,15 +36,30 @@ void attempt_over(const char *what, const char *problem)
 	fflush(stdout);
 }
 
+/* For whoever has to find out. */
+static void describe(struct cpu *cpu, int reason)
+{
+	static struct state now;
+	const struct control *control = cpu->control;
+
+	cpu_read(cpu, &now);
+	printf("# exit %d rip %#llx rflags %#llx cr4 %#llx efer %#llx; right %lu failed %lu wrong %lu spoiled %lu last %ld "
+	       "moved %lu; fault %lu: vector %lu at %#lx; nmis %lu interrupts %lu\n",
+	       reason, now.regs.rip, now.regs.rflags, now.sregs.cr4, now.sregs.efer, control->right, control->failed,
+	       control->wrong, control->spoiled, (long)control->last, control->moved, control->faults, control->vector,
+	       control->frame.rip, control->nmis, control->interrupts);
+}
+
 const char *attempt_control(struct cpu *cpu)
 {
 	int reason;
 
 	cpu_restore(cpu);
 	cpu_prepare(cpu, &victim, check_function, 0, 1);
-	if (!cpu_wait(cpu, CONTROL_US, &reason))
-		return "the call after it does not end";
-	return cpu->control->right == 1 && !cpu->control->spoiled ? NULL : "the call after it is not right";
+	if (cpu_wait(cpu, CONTROL_US, &reason) && cpu->control->right == 1 && !cpu->control->spoiled)
+		return NULL;
+	describe(cpu, reason);
+	return "the call after it is not right";
 }
 
 bool attempt_interrupt(struct cpu *cpu, struct state *now, const char **problem)
@@ -57,6 +73,28 @@ bool attempt_interrupt(struct cpu *cpu, struct state *now, const char **problem)
 	inside = reason == -EINTR && cpu_is_inside(now);
 	insides += inside;
 	return inside;
+}
+
+void attempt_fault(struct cpu *cpu, uint64_t how)
+{
+	static struct state now;
+	const char *problem = NULL, *other;
+	int reason;
+
+	cpu_prepare(cpu, &victim, fault_function, how, 1);
+	for (unsigned int i = 0; i < 50; i++) {
+		bool idle = cpu_wait(cpu, 10 + (unsigned int)below(100), &reason);
+
+		other = cpu_look(cpu, &now, true);
+		problem = problem ? problem : other;
+		if (idle || reason != -EINTR)
+			break;
+	}
+	if (!problem && (cpu->control->failed != 1 || cpu->control->spoiled))
+		problem = "a call that faults has not failed";
+	insides += cpu->control->failed == 1;
+	other = attempt_control(cpu);
+	attempt_over("a fault inside", problem ? problem : other);
 }
 
 /* What must have come of a call that was interrupted inside. */
@@ -101,11 +139,7 @@ void attempt(struct cpu *cpu, const struct change *change)
 	if (!problem && inside && accepted)
 		problem = judge(cpu, change);
 	if (problem)
-		printf("# exit %d rip %#llx rdx %lld right %lu failed %lu wrong %lu last %ld moved %lu faults %lu: "
-		       "vector %lu at %#lx; nmis %lu interrupts %lu\n",
-		       reason, now.regs.rip, now.regs.rdx, cpu->control->right, cpu->control->failed,
-		       cpu->control->wrong, (long)cpu->control->last, cpu->control->moved, cpu->control->faults,
-		       cpu->control->vector, cpu->control->frame.rip, cpu->control->nmis, cpu->control->interrupts);
+		describe(cpu, reason);
 	other = attempt_control(cpu);
 	attempt_over(change->name, problem ? problem : other);
 }

@@ -6,12 +6,14 @@
 #include "change.h"
 
 extern unsigned long tried, contained, insides, refused;
-extern uint32_t check_function, spin_function;
+extern uint32_t check_function, spin_function, fault_function;
 
 /* Counts an attempt; with a problem it is a breach, and is said. */
 void attempt_over(const char *what, const char *problem);
 /* A call interrupted, changed, and gone on with; then a right call. */
 void attempt(struct cpu *cpu, const struct change *change);
+/* A call that faults with the secret in its registers, in one of nine ways, and all that KVM tells of it. */
+void attempt_fault(struct cpu *cpu, uint64_t how);
 /* As it was kept, it calls, and the answer is right: NULL, or what is wrong. */
 const char *attempt_control(struct cpu *cpu);
 /* Attached to the victim, its functions found. */

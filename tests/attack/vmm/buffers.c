@@ -127,7 +127,9 @@ static const char *forked(struct machine *machine, struct buffer *buffer)
 
 static const char *advised(struct machine *machine, struct buffer *buffer)
 {
-	static const int advice[] = { MADV_COLD, MADV_PAGEOUT, MADV_FREE, MADV_MERGEABLE, MADV_HUGEPAGE, MADV_WILLNEED };
+	static const int advice[] = {
+		MADV_COLD, MADV_PAGEOUT, MADV_FREE, MADV_MERGEABLE, MADV_HUGEPAGE, MADV_WILLNEED
+	};
 
 	(void)machine;
 	madvise(buffer->memory, BYTES, advice[below(sizeof(advice) / sizeof(advice[0]))]);
@@ -161,8 +163,8 @@ static const struct kind {
 
 static void *map(int file)
 {
-	void *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
-			    file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, file, 0);
+	void *memory =
+		mmap(NULL, BYTES, PROT_READ | PROT_WRITE, file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, file, 0);
 
 	if (memory == MAP_FAILED)
 		die("mmap: %s", strerror(errno));

@@ -221,7 +221,12 @@ static void fill_interrupt(struct kvm_vcpu_events *events)
 	events->interrupt.nr = EXTERNAL_VECTOR;
 }
 
-/* With interrupts masked, as calls run, the CPU would refuse to enter. */
+/* With interrupts masked, as calls run: the CPU refuses to enter. */
+static int masked_interrupt(struct cpu *cpu, const struct state *now)
+{
+	return event(cpu, now, fill_interrupt);
+}
+
 static int interrupt(struct cpu *cpu, const struct state *now)
 {
 	struct kvm_regs regs = now->regs;
@@ -496,6 +501,7 @@ const struct change state_changes[] = {
 	{ "an NMI injected", nmi_injected, .outcome = GOES_ON, .nmis = 1 },
 	{ "an NMI masked", nmi_masked, .outcome = GOES_ON },
 	{ "an interrupt injected", interrupt, .outcome = ENDS, .interrupts = 1 },
+	{ "the same while masked", masked_interrupt, .outcome = ENDS },
 	{ "an interrupt shadow", shadow, .outcome = ANY },
 	{ "an SMI pending", smi_pending, .outcome = ENDS },
 	{ "SMM", smm, .outcome = ENDS },

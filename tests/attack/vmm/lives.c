@@ -267,10 +267,9 @@ void attack_lives(const char *object, unsigned long count)
 			live(object, kind);
 		waitpid(child, &status, 0);
 		insides++;
-		attempt_over(kinds[kind].name,
-			     (WIFEXITED(status) && !WEXITSTATUS(status)) ||
-					     (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-				     ? NULL
-				     : "it ended otherwise");
+		attempt_over(kinds[kind].name, (WIFEXITED(status) && !WEXITSTATUS(status)) ||
+							       (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+						       ? NULL
+						       : "it ended otherwise");
 	}
 }

@@ -279,12 +279,15 @@ int machine_kvm(void)
 void machine_create(struct machine *machine, unsigned int cpus)
 {
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
+	/* KVM_GET_VCPU_EVENTS then tells what comes with an exception: CR2, DR6. */
+	struct kvm_enable_cap payload = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
 
 	memset(machine, 0, sizeof(*machine));
 	machine->vm = ioctl(machine_kvm(), KVM_CREATE_VM, 0);
 	must("KVM_CREATE_VM", machine->vm);
 	must("KVM_SET_TSS_ADDR", ioctl(machine->vm, KVM_SET_TSS_ADDR, 0xfffbd000));
 	must("KVM_SET_IDENTITY_MAP_ADDR", ioctl(machine->vm, KVM_SET_IDENTITY_MAP_ADDR, &(uint64_t){ 0xfffbc000 }));
+	must("KVM_CAP_EXCEPTION_PAYLOAD", ioctl(machine->vm, KVM_ENABLE_CAP, &payload));
 	must("KVM_CAP_SPLIT_IRQCHIP", ioctl(machine->vm, KVM_ENABLE_CAP, &split));
 	machine->memory = shared_memory(&machine->memory_file, MEMORY_BYTES);
 	machine->buffer = shared_memory(&machine->buffer_file, BUFFER_BYTES);
@@ -352,6 +355,7 @@ int cpu_run(struct cpu *cpu, unsigned int us)
 		timer_settime(timer, 0, &never, NULL);
 	running = NULL;
 	cpu->run->immediate_exit = 0;
+	cpu->entry_failed |= result == KVM_EXIT_FAIL_ENTRY;
 	return result;
 }
 

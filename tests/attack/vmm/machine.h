@@ -58,6 +58,7 @@ struct cpu {
 	int fd;
 	struct kvm_run *run;
 	struct control *control;
+	bool entry_failed; /* since it was restored */
 	struct state kept; /* as it waits for something to do */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * vmm ATTACK OBJECT [COUNT [SEED]]: a VMM that means harm, with a guest of its own. Prints what it has tried and how much
- * of that was contained, and how often the vCPU was inside at that moment.
+ * vmm ATTACK OBJECT [COUNT [SEED]]: a VMM that means harm, with a guest of its own. Prints what it has tried and how
+ * much of that was contained, and how often the vCPU was inside at that moment.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,13 +33,19 @@ static void state(struct machine *of, unsigned long count)
 	each(state_changes, count);
 }
 
+static void faults(struct machine *of, unsigned long count)
+{
+	for (unsigned long i = 0; i < count; i++)
+		attempt_fault(of->cpu, i % 9);
+}
+
 static const struct {
 	const char *name;
 	unsigned int cpus;
 	void (*attack)(struct machine *machine, unsigned long count);
 } attacks[] = {
-	{ "registers", 1, registers }, { "state", 1, state }, { "slots", 2, attack_slots },
-	{ "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
+	{ "registers", 1, registers }, { "faults", 1, faults },          { "state", 1, state },
+	{ "slots", 2, attack_slots },  { "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
 };
 
 int main(int count, char **arguments)
@@ -66,7 +72,7 @@ int main(int count, char **arguments)
 			attempt_begin(&machine, object, attacks[i].cpus);
 			attacks[i].attack(&machine, attempts);
 		}
-	printf("tried %lu contained %lu inside %lu refused %lu revoked %lu of %lu seed %lu\n", tried, contained, insides,
-	       refused, revoked, to_revoke, seed);
+	printf("tried %lu contained %lu inside %lu refused %lu revoked %lu of %lu seed %lu\n", tried, contained,
+	       insides, refused, revoked, to_revoke, seed);
 	return 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Everything at once: changes of a vCPU that is inside, several at a time, and of memory slots, while another vCPU calls. */
+/* Everything at once: changes of a vCPU that is inside, several at a time, and of memory slots, while another vCPU
+ * calls. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -65,7 +65,8 @@ static const char *remap(struct machine *machine, struct control *control)
 	void *again;
 
 	(void)control;
-	again = mmap(machine->memory, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, machine->memory_file, 0);
+	again = mmap(machine->memory, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		     machine->memory_file, 0);
 	return again == machine->memory ? NULL : "mmap";
 }
 

@@ -87,7 +87,7 @@ void cpu_keep(struct cpu *cpu)
 	cpu_read(cpu, &cpu->kept);
 }
 
-void cpu_restore(struct cpu *cpu)
+static void restore(struct cpu *cpu)
 {
 	struct kvm_guest_debug no_debug = {};
 	struct kvm_vcpu_events pending;
@@ -112,6 +112,32 @@ void cpu_restore(struct cpu *cpu)
 	MUST(cpu, KVM_SET_VCPU_EVENTS, &kept->events);
 	if (ioctl(cpu->fd, KVM_SET_MSRS, &kept->msrs) != (int)kept->msrs.head.nmsrs)
 		die("KVM_SET_MSRS: not all");
+}
+
+/*
+ * An event that was to be injected at an entry that failed stays in the VMCS, whatever KVM is told then, until another
+ * is injected: an NMI, which the guest counts and returns from.
+ */
+static void replace_event(struct cpu *cpu)
+{
+	struct kvm_vcpu_events events = cpu->kept.events;
+	int reason;
+
+	events.nmi.injected = 1;
+	MUST(cpu, KVM_SET_VCPU_EVENTS, &events);
+	cpu->control->command = 0;
+	if (!cpu_wait(cpu, 100000, &reason))
+		die("vCPU %u does not run after a failed entry: exit %d", cpu->number, reason);
+}
+
+void cpu_restore(struct cpu *cpu)
+{
+	restore(cpu);
+	if (!cpu->entry_failed)
+		return;
+	replace_event(cpu);
+	restore(cpu);
+	cpu->entry_failed = false;
 }
 
 /* The secret or a half of it, at any offset. */
@@ -155,6 +181,8 @@ const char *cpu_look(struct cpu *cpu, struct state *state, bool addresses)
 		return NULL;
 	if (in_window(state->regs.rip) && !is_callers(state->regs.rip))
 		return "RIP is inside";
+	if (state->events.exception_has_payload && in_window(state->events.exception_payload))
+		return "an exception's address is inside";
 	if (in_window(state->sregs.cr2) && !is_callers(state->sregs.cr2))
 		return "CR2 is inside";
 	return NULL;
