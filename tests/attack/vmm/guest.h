@@ -111,5 +111,8 @@ AT(errors, C_ERRORS);
 extern const uint8_t guest_kernel[], guest_kernel_idle[], guest_kernel_end[];
 extern const uint8_t guest_user[], guest_moved[], guest_user_end[];
 extern const uint8_t guest_stub[], guest_stub_end[], guest_landing[], guest_landing_end[];
+
+/* Between two places of it. */
+#define GUEST_DISTANCE(from, to) ((uintptr_t)(to) - (uintptr_t)(from))
 #endif
 #endif

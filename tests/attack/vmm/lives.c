@@ -15,7 +15,7 @@
 #include "runner.h"
 
 #define ROUNDS 60000
-#define SCRIBBLES 200
+#define SCRIBBLES 40
 
 static struct machine one, two;
 static struct state now;

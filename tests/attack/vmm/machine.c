@@ -126,7 +126,7 @@ static void fill_gdt(struct machine *machine)
 
 static void copy(struct machine *machine, uint64_t gpa, const uint8_t *from, const uint8_t *to)
 {
-	memcpy(machine->memory + gpa, from, to - from);
+	memcpy(machine->memory + gpa, from, GUEST_DISTANCE(from, to));
 }
 
 static void fill_memory(struct machine *machine)
@@ -214,7 +214,7 @@ static void set_registers(struct cpu *cpu)
 	struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
 	struct kvm_lapic_state lapic;
 	struct kvm_sregs sregs;
-	struct kvm_regs regs = { .rip = KERNEL + (guest_kernel_idle - guest_kernel), .rflags = 2 };
+	struct kvm_regs regs = { .rip = KERNEL + GUEST_DISTANCE(guest_kernel, guest_kernel_idle), .rflags = 2 };
 	uint64_t control = per_cpu(cpu->number, 0);
 
 	must("KVM_GET_SREGS", ioctl(cpu->fd, KVM_GET_SREGS, &sregs));

@@ -51,7 +51,7 @@ static int same_at_run(struct cpu *cpu, const struct state *now)
 static int moved_at_run(struct cpu *cpu, const struct state *now)
 {
 	cpu->run->s.regs.regs = now->regs;
-	cpu->run->s.regs.regs.rip = USER_ALIAS + USER + (guest_moved - guest_user);
+	cpu->run->s.regs.regs.rip = USER_ALIAS + USER + GUEST_DISTANCE(guest_user, guest_moved);
 	cpu->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 	return 0;
 }
@@ -66,7 +66,7 @@ static int rip(struct cpu *cpu, const struct state *now, uint64_t rip)
 
 static int moved(struct cpu *cpu, const struct state *now)
 {
-	return rip(cpu, now, USER_ALIAS + USER + (guest_moved - guest_user));
+	return rip(cpu, now, USER_ALIAS + USER + GUEST_DISTANCE(guest_user, guest_moved));
 }
 
 static int rip_into_code(struct cpu *cpu, const struct state *now)
