@@ -12,6 +12,8 @@ CHAINED, PLANAR = 0x0e, 0x06
 
 
 class Scene:
+    """A VM with all that can change beneath it, and another; both call."""
+
     def __init__(self, test, seed):
         test.elisa()
         self.test, self.random = test, points(test, seed)
