@@ -310,7 +310,7 @@ int elisa_attachment_answer(struct elisa_object *object, const struct elisa_ioc_
 	int error;
 
 	list_for_each_entry(attachment, &object->attachments, in_object)
-		if (attachment->id == answer->attachment && attachment->state == -EINPROGRESS)
+		if (attachment->id == answer->attachment && attachment->state == -EINPROGRESS && !attachment->direct)
 			goto found;
 	return elisa_refuse(why, -ENOENT, "nobody who asked to attach has the number %u any more", answer->attachment);
 
@@ -438,8 +438,11 @@ void elisa_detach(struct elisa_attachment *attachment)
 
 	if (vm->slots[attachment->slot] == attachment) {
 		WRITE_ONCE(vm->slots[attachment->slot], NULL);
-		if (attachment->scheme == ELISA_SCHEME_GATE && !--vm->callable)
+		if (attachment->scheme == ELISA_SCHEME_GATE && !--vm->callable) {
 			nudge_all(vm);
+			/* Entries that have seen it callable hold the module after this. */
+			synchronize_rcu_expedited();
+		}
 	}
 	elisa_attachment_kill(attachment, -ENOTCONN);
 	/* Calls that the host executes and that found it in its slot: kill() has not waited for those of a dead one. */

@@ -2,6 +2,7 @@
 #include "change.h"
 
 #include <linux/delay.h>
+#include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
@@ -13,6 +14,15 @@
 
 #define TRIES 3 /* a page that is about to be moved is missing for a moment, and comes back as it is pinned */
 #define BETWEEN_TRIES_MS 10
+#define LOOKS 5 /* at pages that are not mapped, but still their file's */
+#define BETWEEN_LOOKS (HZ / 10)
+
+/* Notes that [FROM, TO) is to be looked at. With memory->lock held. */
+static void note(struct elisa_area *area, unsigned long from, unsigned long to)
+{
+	area->from = min(area->from, from);
+	area->to = max(area->to, to);
+}
 
 /* Runs wherever the VMM's memory changes, with locks of the memory management held. */
 static bool invalidate(struct mmu_interval_notifier *notifier, const struct mmu_notifier_range *range,
@@ -25,10 +35,10 @@ static bool invalidate(struct mmu_interval_notifier *notifier, const struct mmu_
 	mmu_interval_set_seq(notifier, seq);
 	/* When the VMM ends, so do its vCPUs. */
 	if (range->event != MMU_NOTIFY_RELEASE) {
-		area->from = min(area->from, range->start);
-		area->to = max(area->to, range->end);
+		note(area, range->start, range->end);
 		if (memory->shared)
-			queue_work(elisa_queue, &memory->look);
+			mod_delayed_work(elisa_memory_queue_of(memory), &memory->look, 0);
+		memory->looks = 0;
 	}
 	spin_unlock(&memory->lock);
 	return true;
@@ -74,7 +84,7 @@ void elisa_memory_set_buffer(struct elisa_memory *memory, struct elisa_attachmen
 	spin_unlock(&memory->lock);
 	/* What has changed since it was pinned. */
 	if (attachment)
-		queue_work(elisa_queue, &memory->look);
+		mod_delayed_work(elisa_memory_queue_of(memory), &memory->look, 0);
 }
 
 void elisa_change_forget(struct elisa_memory *memory)
@@ -83,112 +93,158 @@ void elisa_change_forget(struct elisa_memory *memory)
 
 	list_for_each_entry(area, &memory->areas, list)
 		mmu_interval_notifier_remove(&area->notifier);
-	cancel_work_sync(&memory->look);
+	cancel_delayed_work_sync(&memory->look);
 	list_for_each_entry_safe(area, next, &memory->areas, list)
 		kfree(area);
 }
 
-static struct page *page_at(struct mm_struct *mm, unsigned long address)
+/* What is at an address now. */
+enum state {
+	SAME,
+	CACHED, /* not mapped, but its page of the file: it is about to go, or comes back when it is touched */
+	OTHER,
+};
+
+/* Nothing is faulted in, which its owner could hold up: a page of a file that is not mapped now may be cached still. */
+static enum state cached_state(struct vm_area_struct *area, unsigned long address, struct page *page)
 {
-	struct page *page = NULL;
+	pgoff_t index = linear_page_index(area, address);
+	struct page *now;
+
+	if (!area->vm_file || !(area->vm_flags & VM_SHARED))
+		return OTHER;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	if (is_vm_hugetlb_page(area)) {
+		index = linear_hugepage_index(area, address);
+		page = compound_head(page);
+	}
+#endif
+	now = find_get_page(area->vm_file->f_mapping, index);
+	if (now)
+		put_page(now);
+	return now == page ? CACHED : OTHER;
+}
+
+static enum state mapped_state(struct mm_struct *mm, unsigned long address, const struct page *page)
+{
+	struct page *now = NULL;
 	long got;
 
 	/* FOLL_FORCE: a page that is unmapped to see who uses it is there all the same. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-	got = get_user_pages_remote(mm, address, 1, FOLL_WRITE | FOLL_FORCE | FOLL_NOFAULT, &page, NULL, NULL);
+	got = get_user_pages_remote(mm, address, 1, FOLL_WRITE | FOLL_FORCE | FOLL_NOFAULT, &now, NULL, NULL);
 #else
-	got = get_user_pages_remote(mm, address, 1, FOLL_WRITE | FOLL_FORCE | FOLL_NOFAULT, &page, NULL);
+	got = get_user_pages_remote(mm, address, 1, FOLL_WRITE | FOLL_FORCE | FOLL_NOFAULT, &now, NULL);
 #endif
-	return got == 1 ? page : NULL;
+	if (got != 1)
+		return OTHER;
+	put_page(now);
+	return now == page ? SAME : OTHER;
 }
 
-/* Nothing is faulted in, which its owner could hold up: a page of a file that is not mapped now may be cached still. */
-static bool is_cached(struct mm_struct *mm, unsigned long address, const struct page *page)
+static enum state state_of(struct mm_struct *mm, unsigned long address, struct page *page)
 {
-	struct vm_area_struct *area = vma_lookup(mm, address);
-	struct page *cached;
-
-	if (!area || !area->vm_file || !(area->vm_flags & VM_SHARED))
-		return false;
-	cached = find_get_page(area->vm_file->f_mapping, linear_page_index(area, address));
-	if (cached)
-		put_page(cached);
-	return cached == page;
-}
-
-static bool is_same(struct mm_struct *mm, unsigned long address, const struct page *page)
-{
-	struct page *now;
-	bool same;
+	struct vm_area_struct *area;
+	enum state state = OTHER;
 
 	mmap_read_lock(mm);
-	now = page_at(mm, address);
-	same = now ? now == page : is_cached(mm, address, page);
+	area = vma_lookup(mm, address);
+	/* These kernels fault huge pages in whatever they are told; those of a private mapping count as changed. */
+	if (area && LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0) && is_vm_hugetlb_page(area))
+		state = cached_state(area, address, page) == CACHED ? SAME : OTHER;
+	else if (area)
+		state = mapped_state(mm, address, page);
+	if (area && state == OTHER)
+		state = cached_state(area, address, page);
 	mmap_read_unlock(mm);
-	if (now)
-		put_page(now);
-	return same;
+	return state;
 }
 
-static bool stays_same(struct mm_struct *mm, unsigned long address, const struct page *page)
+static enum state settled_state_of(struct mm_struct *mm, unsigned long address, struct page *page)
 {
-	for (unsigned int i = 0; i < TRIES; i++) {
-		if (is_same(mm, address, page))
-			return true;
-		msleep(BETWEEN_TRIES_MS);
+	enum state state = OTHER;
+
+	for (unsigned int i = 0; i < TRIES && state == OTHER; i++) {
+		if (i)
+			msleep(BETWEEN_TRIES_MS);
+		state = state_of(mm, address, page);
 	}
-	return false;
+	return state;
 }
 
-/* Whether the area, which lies at OFFSET of the memory, still has the pages that were pinned where it has changed. */
-static bool area_is_same(const struct elisa_memory *memory, const struct elisa_area *area, u64 offset,
-			 unsigned long from, unsigned long to)
+/* The worst of the area, which lies at OFFSET of the memory, where it has changed. */
+static enum state area_state(const struct elisa_memory *memory, const struct elisa_area *area, u64 offset,
+			     unsigned long from, unsigned long to)
 {
+	enum state worst = SAME;
 	struct elisa_walk walk;
 
 	from = max(from & PAGE_MASK, area->address);
 	to = min(to, area->address + area->bytes);
 	if (from >= to)
-		return true;
+		return SAME;
 	walk = elisa_memory_walk(memory, offset + from - area->address);
-	for (unsigned long at = from; at < to; at += PAGE_SIZE, elisa_walk_next(&walk)) {
-		if (!stays_same(memory->mm, at, elisa_walk_page(&walk)))
-			return false;
+	for (unsigned long at = from; at < to && worst != OTHER; at += PAGE_SIZE, elisa_walk_next(&walk)) {
+		worst = max(worst, settled_state_of(memory->mm, at, elisa_walk_page(&walk)));
 		cond_resched();
 	}
-	return true;
+	return worst;
 }
 
-static bool memory_is_same(struct elisa_memory *memory)
+/* Looks at what has changed in an area since it was last looked at; what it cannot tell stays to be looked at. */
+static enum state look_at(struct elisa_memory *memory, struct elisa_area *area, u64 offset)
 {
+	unsigned long from, to;
+	enum state state;
+
+	spin_lock(&memory->lock);
+	from = area->from;
+	to = area->to;
+	reset(area);
+	spin_unlock(&memory->lock);
+	if (from >= to)
+		return SAME;
+	/* It was told before the change, which may be under way still. A later one queues the work again. */
+	mmu_interval_read_begin(&area->notifier);
+	state = area_state(memory, area, offset, from, to);
+	if (state == CACHED) {
+		spin_lock(&memory->lock);
+		note(area, from, to);
+		spin_unlock(&memory->lock);
+	}
+	return state;
+}
+
+static enum state memory_state(struct elisa_memory *memory)
+{
+	enum state worst = SAME;
 	struct elisa_area *area;
 	u64 offset = 0;
 
 	list_for_each_entry(area, &memory->areas, list) {
-		unsigned long from, to;
-
-		spin_lock(&memory->lock);
-		from = area->from;
-		to = area->to;
-		reset(area);
-		spin_unlock(&memory->lock);
-		if (!area_is_same(memory, area, offset, from, to))
-			return false;
+		worst = max(worst, look_at(memory, area, offset));
+		if (worst == OTHER)
+			break;
 		offset += area->bytes;
 	}
-	return true;
+	return worst;
 }
 
 void elisa_change_look(struct work_struct *work)
 {
-	struct elisa_memory *memory = container_of(work, struct elisa_memory, look);
-	bool same;
+	struct elisa_memory *memory = container_of(to_delayed_work(work), struct elisa_memory, look);
+	enum state state;
 
 	if (!mmget_not_zero(memory->mm))
 		return;
-	same = memory_is_same(memory);
+	state = memory_state(memory);
 	mmput(memory->mm);
-	if (same)
+	/* A hole that is made in a file unmaps first, and takes the page later, without a word. */
+	spin_lock(&memory->lock);
+	if (state == CACHED && memory->shared && memory->looks++ < LOOKS)
+		queue_delayed_work(elisa_memory_queue_of(memory), &memory->look, BETWEEN_LOOKS);
+	spin_unlock(&memory->lock);
+	if (state != OTHER)
 		return;
 	mutex_lock(&elisa_lock);
 	if (memory->attachment)
@@ -200,9 +256,11 @@ bool elisa_change_is_backed(struct elisa_vm *vm, const struct elisa_memory *memo
 {
 	const struct elisa_area *area;
 
-	list_for_each_entry(area, &memory->areas, list)
+	list_for_each_entry(area, &memory->areas, list) {
 		if (!elisa_vm_is_backed(vm->kvm, area->gpa, area->bytes, area->address))
 			return false;
+		cond_resched();
+	}
 	return true;
 }
 

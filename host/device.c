@@ -53,7 +53,7 @@ static int get_memory(struct session *session, u64 address, u64 bytes, struct el
 {
 	int error;
 
-	*memory = elisa_memory_create();
+	*memory = elisa_memory_create(NULL);
 	if (!*memory)
 		return elisa_refuse(&session->why, -ENOMEM, "out of memory");
 	error = elisa_memory_add(*memory, address, bytes, &session->why);
@@ -166,8 +166,7 @@ static int stats(struct session *session, union argument *argument)
 {
 	u32 size = argument->size;
 
-	/* What was destroyed is unpinned now. */
-	flush_workqueue(elisa_queue);
+	elisa_memory_settle();
 	memset(argument, 0, sizeof(*argument));
 	argument->stats.size = size;
 	mutex_lock(&elisa_lock);

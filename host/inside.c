@@ -399,7 +399,7 @@ static void enable(struct elisa_cpu *cpu, bool on)
 }
 
 /* R must meet no memory of the VM: with some that was added later, some CR3 would not work, and nothing is called. */
-static void look_for_collisions(struct elisa_vm *vm)
+static void look_for_slots(struct elisa_vm *vm)
 {
 	u64 generation = elisa_vm_memory_generation(vm->kvm);
 
@@ -423,16 +423,28 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	/* In a nested guest the current VMCS is another one; VM functions of the first are off while CR4.VMXE is set.
 	 */
 	if (!vm || elisa_vcpu_is_nested(vcpu)) {
-		if (cpu)
+		if (cpu) {
 			cpu->on = false;
+			WRITE_ONCE(cpu->held, NULL);
+		}
 		return;
 	}
+	look_for_slots(vm);
 	if (!cpu) {
 		if (READ_ONCE(vm->callable))
 			let_vmfunc_exit();
 		return;
 	}
-	look_for_collisions(vm);
+	/*
+	 * KVM invalidates what is cached of a root when it loads it, not when it frees it (kvm_mmu_load()), and VMFUNC
+	 * loads without KVM: a page that is our root now may have been a root of any VM's, whose guest-physical
+	 * mappings and paging-structure caches, tagged with this address, still lead to memory that others have now.
+	 * When a vCPU changes its CPU, KVM invalidates all there.
+	 */
+	if (unlikely(cpu->fresh)) {
+		cpu->fresh = false;
+		elisa_invept_all();
+	}
 	/* The last entry failed before it began, and there was no exit: what it was to go on with is over. */
 	if (unlikely(cpu->put_back)) {
 		cpu->put_back = cpu->home_exits = false;

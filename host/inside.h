@@ -32,6 +32,7 @@ struct elisa_cpu {
 	bool on;                           /* VM functions were on at the last entry */
 	bool la57;                         /* the paging depth that its contexts are built for */
 	bool enabled;                      /* KVM's VMCS has them on, and holds the module */
+	bool fresh;                        /* roots were made for it since its last entry */
 	bool put_back;                     /* the last entry went on inside, and there was no exit yet */
 	bool swallow;                      /* this exit is no business of KVM's */
 	u64 default_eptp;                  /* at the last entry */

@@ -297,7 +297,9 @@ void elisa_vcpu_return_nmi(struct kvm_vcpu *vcpu)
 
 void elisa_vcpu_nudge(struct kvm_vcpu *vcpu)
 {
-	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);
+	/* In any other state it would never be cleared. */
+	if (READ_ONCE(vcpu->arch.mp_state) == KVM_MP_STATE_HALTED)
+		WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);
 	vcpu_kick(vcpu);
 }
 
@@ -348,15 +350,13 @@ bool elisa_vm_is_backed(struct kvm *kvm, gpa_t gpa, u64 bytes, unsigned long add
 
 bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes)
 {
-	struct kvm_memslots *slots;
-	struct kvm_memory_slot *slot;
+	int index = srcu_read_lock(&kvm->srcu);
+	struct kvm_memslot_iter iter;
 	bool found = false;
-	int index = srcu_read_lock(&kvm->srcu), bucket;
 
-	slots = kvm_memslots(kvm);
-	kvm_for_each_memslot(slot, bucket, slots)
-		found |= slot->base_gfn < (base + bytes) >> PAGE_SHIFT &&
-			 slot->base_gfn + slot->npages > base >> PAGE_SHIFT;
+	/* In a VM entry: not one by one, of which a VMM may have thousands. */
+	kvm_for_each_memslot_in_gfn_range(&iter, kvm_memslots(kvm), base >> PAGE_SHIFT, (base + bytes) >> PAGE_SHIFT)
+		found |= iter.slot->base_gfn + iter.slot->npages > base >> PAGE_SHIFT;
 	srcu_read_unlock(&kvm->srcu, index);
 	return found;
 }
@@ -374,6 +374,11 @@ bool elisa_vm_kvm_get(struct kvm *kvm)
 void elisa_vm_kvm_put(struct kvm *kvm)
 {
 	put_kvm(kvm);
+}
+
+bool elisa_vm_kvm_put_not_last(struct kvm *kvm)
+{
+	return refcount_dec_not_one(&kvm->users_count);
 }
 
 int elisa_vm_set_slot(struct kvm *kvm, int number, gpa_t gpa, u64 bytes, unsigned long address)

@@ -71,6 +71,8 @@ u64 elisa_vm_memory_generation(struct kvm *kvm);
 /* Keeps the VM from being destroyed; false if it is about to be. The last put may destroy it: hold no lock. */
 bool elisa_vm_kvm_get(struct kvm *kvm);
 void elisa_vm_kvm_put(struct kvm *kvm);
+/* The same where locks are held; false: it was the last, which is still to be put. */
+bool elisa_vm_kvm_put_not_last(struct kvm *kvm);
 /* A memory slot of our own, from ADDRESS of the VMM, or none any more with BYTES 0. In a thread that holds no lock of
  * KVM's. */
 int elisa_vm_set_slot(struct kvm *kvm, int number, gpa_t gpa, u64 bytes, unsigned long address);

@@ -63,12 +63,18 @@ static struct kvm_vcpu *wait(struct elisa_cpu *cpu, const struct elisa_object *o
 		/* Some kernels free the vCPUs of a VM that is destroyed before they tell us of it. */
 		if (!waited_enough(cpu, word))
 			return elisa_vm_kvm_get(holder->cpu->vm->kvm) ? holder->cpu->vcpu : NULL;
-		holder->revoked_call = word;
-		/* The number before the flag. */
-		smp_store_release(&holder->revoked, true);
-		/* It leaves its guest, and is aborted there or at its next entry: from here on that call does nothing
-		 * more. */
-		elisa_flush_all_cpus();
+		/* The next one waits its time again: all CPUs are stopped no more often than that, whatever is in the
+		 * word. */
+		cpu->lock_word = 0;
+		if (!elisa_lock_revoked(holder)) {
+			holder->revoked_call = word;
+			/* The number before the flag. */
+			smp_store_release(&holder->revoked, true);
+			/* It leaves its guest, and is aborted there or at its next entry: from here on that call does
+			 * nothing more. Code that is not vetted can write its count of calls, and go on: with what is
+			 * its own object's anyway. */
+			elisa_flush_all_cpus();
+		}
 	}
 	cmpxchg(lock, word, (u64)ELISA_LOCK_DEAD);
 	return NULL;
@@ -81,7 +87,9 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	struct kvm_vcpu *holder = NULL;
 	struct elisa_pair *waiter;
 
-	mutex_lock(&elisa_lock);
+	/* Whoever has it may not be let run for a while. The waiter asks again, and its time runs. */
+	if (!mutex_trylock(&elisa_lock))
+		return;
 	waiter = READ_ONCE(cpu->held);
 	object = waiter ? waiter->attachment->object : NULL;
 	if (object && object->memory && waiter->attachment->writable && IS_ALIGNED(offset, sizeof(u64)) &&
@@ -90,6 +98,8 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	mutex_unlock(&elisa_lock);
 	if (holder) {
 		elisa_vcpu_yield_to(holder);
-		elisa_vm_kvm_put(holder->kvm);
+		/* Destroying a VM takes locks of KVM's under which others wait for this vCPU. */
+		if (!elisa_vm_kvm_put_not_last(holder->kvm))
+			elisa_vm_put_kvm(elisa_vm_find(holder->kvm));
 	}
 }

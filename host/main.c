@@ -85,6 +85,8 @@ static int __init elisa_init(void)
 
 uninit_kvm:
 	elisa_kvm_uninit();
+	elisa_vm_forget_all();
+	elisa_watchdog_stop();
 uninit_direct:
 	elisa_direct_uninit();
 uninit_work:

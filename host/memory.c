@@ -3,6 +3,7 @@
 
 #include <asm/msr.h>
 #include <asm/vmx.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -12,12 +13,19 @@
 #include <linux/vmalloc.h>
 
 #include "change.h"
+#include "vm.h"
 
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
 
 static atomic_long_t pinned;
+static atomic_t dying; /* destroyed, not yet unpinned */
 
-struct elisa_memory *elisa_memory_create(void)
+struct workqueue_struct *elisa_memory_queue_of(const struct elisa_memory *memory)
+{
+	return memory->vm ? memory->vm->queue : elisa_memory_queue;
+}
+
+struct elisa_memory *elisa_memory_create(struct elisa_vm *vm)
 {
 	struct elisa_memory *memory = kzalloc(sizeof(*memory), GFP_KERNEL_ACCOUNT);
 
@@ -26,7 +34,10 @@ struct elisa_memory *elisa_memory_create(void)
 		mmgrab(memory->mm);
 		INIT_LIST_HEAD(&memory->areas);
 		spin_lock_init(&memory->lock);
-		INIT_WORK(&memory->look, elisa_change_look);
+		INIT_DELAYED_WORK(&memory->look, elisa_change_look);
+		memory->vm = vm;
+		if (vm)
+			kref_get(&vm->ref);
 	}
 	return memory;
 }
@@ -110,8 +121,9 @@ int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 byt
 					       FOLL_WRITE | FOLL_LONGTERM, pages);
 
 		if (got <= 0) {
-			error = elisa_refuse(why, got ? got : -EFAULT, "no writable memory at %#lx",
-					     address + done * PAGE_SIZE);
+			/* A VMM's addresses are not its guest's business. */
+			error = elisa_refuse(why, got ? got : -EFAULT,
+					     "no writable memory %#lx bytes from its start on", done * PAGE_SIZE);
 		} else {
 			error = append_all(memory, pages, got);
 			if (error)
@@ -160,7 +172,18 @@ static void destroy(struct work_struct *work)
 	if (memory->file)
 		fput(memory->file);
 	mmdrop(memory->mm);
+	if (memory->vm)
+		elisa_vm_put(memory->vm);
 	kfree(memory);
+	atomic_dec(&dying);
+}
+
+void elisa_memory_settle(void)
+{
+	unsigned long until = jiffies + HZ;
+
+	while (atomic_read(&dying) && time_before(jiffies, until))
+		usleep_range(500, 1000);
 }
 
 void elisa_memory_destroy(struct elisa_memory *memory)
@@ -168,7 +191,8 @@ void elisa_memory_destroy(struct elisa_memory *memory)
 	if (!memory)
 		return;
 	INIT_WORK(&memory->work, destroy);
-	queue_work(elisa_queue, &memory->work);
+	atomic_inc(&dying);
+	queue_work(elisa_memory_queue_of(memory), &memory->work);
 }
 
 static u32 largest_leaf(void)

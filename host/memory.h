@@ -30,11 +30,15 @@ struct elisa_area {
 
 struct elisa_attachment;
 
+struct elisa_vm;
+
 struct elisa_memory {
+	struct elisa_vm *vm;                 /* whose it is, referenced; NULL: a process of the host */
 	struct work_struct work;             /* that destroys it */
 	struct list_head areas;              /* in order, if it is a VM's */
 	spinlock_t lock;                     /* the areas' changes; taken in MMU notifiers */
-	struct work_struct look;             /* that looks whether it is still the VM's */
+	struct delayed_work look;            /* that looks whether it is still the VM's */
+	unsigned int looks;                  /* in a row that could not tell; under lock */
 	struct elisa_attachment *attachment; /* that it is a buffer of; with elisa_lock held */
 	u32 buffer;                          /* its number there */
 	bool shared;                         /* it is whole, and looked after */
@@ -46,8 +50,8 @@ struct elisa_memory {
 	unsigned long count, room;
 };
 
-/* Empty, of the calling process. NULL: no memory. */
-struct elisa_memory *elisa_memory_create(void);
+/* Empty, of the calling process, which is the VM's VMM if there is a VM. NULL: no memory. */
+struct elisa_memory *elisa_memory_create(struct elisa_vm *vm);
 
 /* Appends [ADDRESS, ADDRESS + BYTES) of the calling process, page-aligned. After an error destroy it. */
 int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why);
@@ -109,6 +113,10 @@ static inline struct page *elisa_memory_page(const struct elisa_memory *memory, 
 
 	return elisa_walk_page(&walk);
 }
+
+/* Waits until all that was destroyed is unpinned, or for a second: an owner can hold that up. */
+void elisa_memory_settle(void);
+struct workqueue_struct *elisa_memory_queue_of(const struct elisa_memory *memory);
 
 /* Pages that are pinned at this moment, by all. */
 long elisa_memory_pinned(void);

@@ -106,8 +106,9 @@ int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu
 	/* From an EPTP, an exit finds the pair. */
 	set_page_private(virt_to_page(pair->gate.root), (unsigned long)pair);
 	set_page_private(virt_to_page(pair->sub.root), (unsigned long)pair);
-	/* Published: the vCPU itself is here, outside. Roots are new to its CPU, or were flushed when they were last
-	 * freed. */
+	/* Published: the vCPU itself is here, outside. Before it enters, its CPU forgets all it knows of the roots'
+	 * addresses. */
+	cpu->fresh = true;
 	list[attachment->slot] = (elisa_context_eptp(&pair->sub) & ~0xffull) | ELISA_EPTP_LOCKED;
 	list[ELISA_GATE_SLOT(attachment->slot)] = elisa_context_eptp(&pair->gate);
 	return 0;

@@ -85,7 +85,7 @@ static int name_memory(struct call *call)
 		elisa_refuse(call->why, error, "the VM has no memory at %#llx", request->memory.gpa);
 		goto free;
 	}
-	memory = request->memory.id ? xa_erase(&call->vm->memories, request->memory.id) : elisa_memory_create();
+	memory = request->memory.id ? xa_erase(&call->vm->memories, request->memory.id) : elisa_memory_create(call->vm);
 	if (!memory) {
 		error = request->memory.id
 				? elisa_refuse(call->why, -ENOENT, "no memory has the number %u", request->memory.id)
@@ -412,8 +412,12 @@ static int share(struct call *call)
 		error = take_memory(call, &memory);
 	if (error)
 		return error;
-	error = elisa_attachment_share(attachment, memory, !(share->flags & ELISA_SHARE_READ_ONLY), &share->buffer,
-				       call->why);
+	if (share->flags & ~ELISA_SHARE_READ_ONLY || share->reserved)
+		error = elisa_refuse(call->why, -EINVAL, "unknown flags %#x, or a reserved field is not zero",
+				     share->flags);
+	else
+		error = elisa_attachment_share(attachment, memory, !(share->flags & ELISA_SHARE_READ_ONLY),
+					       &share->buffer, call->why);
 	if (error)
 		return_memory(call, memory);
 	return error;

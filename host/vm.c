@@ -5,6 +5,7 @@
 #include <linux/hashtable.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "attachment.h"
 #include "change.h"
@@ -14,6 +15,7 @@
 static DEFINE_HASHTABLE(by_kvm, 6); /* changed with elisa_lock held, read under RCU */
 LIST_HEAD(elisa_vms);
 static u32 last_id;
+static atomic_t alive; /* structures, also of VMs that are gone */
 
 struct elisa_vm *elisa_vm_find(const struct kvm *kvm)
 {
@@ -37,12 +39,39 @@ static void release(struct kref *ref)
 	xa_destroy(&vm->memories);
 	kvfree(vm->cpus);
 	put_pid(vm->vmm);
+	/* This may be a work of its own queue. */
+	queue_work(elisa_queue, &vm->free);
+}
+
+static void free_work(struct work_struct *work)
+{
+	struct elisa_vm *vm = container_of(work, struct elisa_vm, free);
+
+	/* What its memory still needed was done with references to it. */
+	destroy_workqueue(vm->queue);
 	kfree_rcu(vm, rcu);
+	if (atomic_dec_and_test(&alive))
+		wake_up_var(&alive);
+}
+
+static void put_kvm(struct work_struct *work)
+{
+	struct elisa_vm *vm = container_of(work, struct elisa_vm, put_kvm);
+	struct kvm *kvm = vm->kvm;
+
+	elisa_vm_put(vm);
+	elisa_vm_kvm_put(kvm);
 }
 
 void elisa_vm_put(struct elisa_vm *vm)
 {
 	kref_put(&vm->ref, release);
+}
+
+void elisa_vm_put_kvm(struct elisa_vm *vm)
+{
+	kref_get(&vm->ref);
+	queue_work(elisa_queue, &vm->put_kvm);
 }
 
 static struct elisa_vm *create(struct kvm *kvm)
@@ -56,9 +85,18 @@ static struct elisa_vm *create(struct kvm *kvm)
 		kfree(vm);
 		return NULL;
 	}
+	vm->queue = alloc_ordered_workqueue("elisa_vm%u", 0, last_id + 1);
+	if (!vm->queue) {
+		kvfree(vm->cpus);
+		kfree(vm);
+		return NULL;
+	}
+	atomic_inc(&alive);
 	kref_init(&vm->ref);
 	vm->kvm = kvm;
 	vm->id = ++last_id;
+	INIT_WORK(&vm->free, free_work);
+	INIT_WORK(&vm->put_kvm, put_kvm);
 	vm->vmm = get_pid(task_tgid(current));
 	vm->pid = pid_nr(vm->vmm);
 	vm->uid = from_kuid(&init_user_ns, current_uid());
@@ -137,6 +175,8 @@ void elisa_vm_forget_all(void)
 		elisa_vm_put(vm);
 	}
 	mutex_unlock(&elisa_lock);
+	/* What is still pinned for one waits for whoever holds up its VMM's memory. */
+	wait_var_event(&alive, !atomic_read(&alive));
 	/* The hooks are gone already; what they have read is not. */
 	rcu_barrier();
 }

@@ -25,7 +25,10 @@ struct elisa_vm {
 	struct pid *vmm;
 	bool gone; /* KVM has destroyed it, or nobody will tell */
 	u32 user_cs, user_ss;
-	u64 generation;             /* of its memory slots when they were last seen not to meet R */
+	u64 generation;                 /* of its memory slots when they were last seen not to meet R */
+	struct workqueue_struct *queue; /* for what its VMM may hold up */
+	struct work_struct put_kvm;     /* the last reference to its kvm; with one to this */
+	struct work_struct free;
 	struct work_struct recheck; /* looks at its buffers after memory slots have changed; with a reference */
 	bool collides;              /* a memory slot meets R: nothing is called until that is over */
 
@@ -52,6 +55,8 @@ int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa
  */
 void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too);
 void elisa_vm_put(struct elisa_vm *vm);
+/* Puts the last reference to its kvm, which is the caller's, in a thread that holds no lock. */
+void elisa_vm_put_kvm(struct elisa_vm *vm);
 /* All that is left when the module goes: nothing is attached. */
 void elisa_vm_forget_all(void);
 

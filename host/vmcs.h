@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The current VMCS, read and written raw: in a vCPU's thread, between kvm_entry and kvm_exit or with KVM's VMCS loaded.
+ * KVM ends VMX operation under running vCPUs when the host reboots: all of these are #UD then, and do nothing.
  */
 #ifndef HOST_VMCS_H
 #define HOST_VMCS_H
@@ -12,15 +13,15 @@
 
 static inline u64 elisa_vmread(unsigned long field)
 {
-	unsigned long value;
+	unsigned long value = 0;
 
-	asm volatile("vmread %1, %0" : "=r"(value) : "r"(field) : "cc");
+	asm volatile("1: vmread %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b) : "+r"(value) : "r"(field) : "cc");
 	return value;
 }
 
 static inline void elisa_vmwrite(unsigned long field, u64 value)
 {
-	asm volatile("vmwrite %0, %1" : : "r"((unsigned long)value), "r"(field) : "cc");
+	asm volatile("1: vmwrite %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b) : : "r"((unsigned long)value), "r"(field) : "cc");
 }
 
 /* SDM, "INVVPID", type 1: all linear and combined mappings of one VPID on this CPU, for every EPTP. */
@@ -30,7 +31,7 @@ static inline void elisa_invvpid(u16 vpid)
 		u64 vpid, linear;
 	} operand = { vpid, 0 };
 
-	asm volatile("invvpid %0, %1" : : "m"(operand), "r"(1ul) : "cc", "memory");
+	asm volatile("1: invvpid %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b) : : "m"(operand), "r"(1ul) : "cc", "memory");
 }
 
 /* SDM, "INVEPT", type 2: all guest-physical and combined mappings on this CPU, for every EPTP. #UD outside VMX

@@ -64,7 +64,12 @@ static void look(struct work_struct *work)
 	struct elisa_vm *vm;
 	bool any = false;
 
-	mutex_lock(&elisa_lock);
+	/* Whoever has it may not be let run for a while: then all leave their guests. */
+	if (!mutex_trylock(&elisa_lock)) {
+		on_each_cpu(nothing, NULL, 0);
+		queue_delayed_work(elisa_queue, &watch, period());
+		return;
+	}
 	list_for_each_entry(vm, &elisa_vms, list) {
 		any |= vm->callable;
 		for (unsigned int i = 0, left = vm->callable ? vm->cpu_count : 0; left && i < KVM_MAX_VCPUS; i++) {

@@ -5,7 +5,9 @@
 
 #include <linux/workqueue.h>
 
-extern struct workqueue_struct *elisa_queue;
+extern struct workqueue_struct *elisa_queue; /* waits for nothing but elisa_lock */
+/* May wait for as long as the owner of some memory likes, a process of the host; each VM has one of its own. */
+extern struct workqueue_struct *elisa_memory_queue;
 
 int elisa_work_init(void);
 /* Returns when all that was queued is done. */
