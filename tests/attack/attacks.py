@@ -209,6 +209,8 @@ def hostile_manager(test, client, attacker, arguments, limit_s):
     test.elisa_guest(client)
     waiting = client.start(f"{test.program(client, 'hold')} asking until-error")
     churned = client.start(f"exec {elisa.place(client, BUILT / 'programs' / 'reattach')} mortal")
+    test.host.call("usleep 50000")
+    test.check(any(each["state"] == errno.EINPROGRESS for each in test.listed("attach")), "nobody waits for a manager")
     module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "manager"))
     result = attacker.run(f"insmod {module} {arguments}", limit_s)
     log = attacker.call("dmesg")
