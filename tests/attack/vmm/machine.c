@@ -293,7 +293,8 @@ void machine_create(struct machine *machine, unsigned int cpus)
 	machine->buffer = shared_memory(&machine->buffer_file, BUFFER_BYTES);
 	fill_memory(machine);
 	if (machine_slot(machine, MEMORY_SLOT, 0, MEMORY_BYTES, machine->memory, 0) ||
-	    machine_slot(machine, BUFFER_SLOT, BUFFER_GPA, BUFFER_BYTES, machine->buffer, 0))
+	    machine_slot(machine, BUFFER_SLOT, BUFFER_GPA, BUFFER_BYTES, machine->buffer, 0) ||
+	    machine_slot(machine, SMM_SLOT, 0, MEMORY_BYTES, machine->memory, 0))
 		die("memory slots: %s", strerror(errno));
 	machine->cpus = cpus;
 	for (unsigned int i = 0; i < cpus; i++)

@@ -31,7 +31,13 @@
 #define SPARE_GPA 0x20000000ul
 #define USER_ALIAS 0x40000000ul /* what CPL 3 may reach of it lies there */
 
-enum { MEMORY_SLOT, BUFFER_SLOT, SPARE_SLOT, REGION_SLOT };
+enum {
+	MEMORY_SLOT,
+	BUFFER_SLOT,
+	SPARE_SLOT,
+	REGION_SLOT,
+	SMM_SLOT = 1 << 16 /* in system-management mode's own space */
+};
 
 #define CPUS_MAX 2
 #define MSRS_MAX 256

@@ -6,6 +6,7 @@
 
 #include "machine.h"
 
+#define SMM_SAVED 0xf000 /* the page from SMBASE on that the save area is in */
 #define TSC 0x10
 #define TSC_ADJUST 0x3b
 #define TSC_DEADLINE 0x6e0
@@ -175,6 +176,8 @@ const char *cpu_look(struct cpu *cpu, struct state *state, bool addresses)
 		return "the secret is in what KVM tells of the vCPU";
 	if (holds_secret(cpu->run, ELISA_PAGE))
 		return "the secret is in struct kvm_run";
+	if (holds_secret(cpu->machine->memory + SMBASE + SMM_SAVED, ELISA_PAGE))
+		return "the secret is where the vCPU saves its state at an SMI";
 	if (holds_secret(cpu->control, sizeof(*cpu->control)) || cpu->control->leaked)
 		return "the secret came to the guest";
 	if (!addresses)
