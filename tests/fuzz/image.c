@@ -72,6 +72,23 @@ static void check_functions(const struct elisa_image *image)
 	elisa_image_symbol(image, "", &address);
 }
 
+static void check_symbols(const struct elisa_image *image)
+{
+	const struct elisa_segment *code = &image->part[ELISA_PART_CODE];
+	struct elisa_function_entry *symbols;
+	uint32_t count;
+
+	require(!elisa_image_symbols(image, &symbols, &count) && count <= ELISA_SYMBOLS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		require(symbols[i].name[0] && memchr(symbols[i].name, 0, sizeof(symbols[i].name)));
+		require(symbols[i].address - (ELISA_BASE + ELISA_CODE_OFFSET) < code->bytes);
+		require(!i || symbols[i].address >= symbols[i - 1].address);
+		for (const char *c = symbols[i].name; *c; c++)
+			require(isgraph((unsigned char)*c));
+	}
+	free(symbols);
+}
+
 static void parse(const void *file, size_t size)
 {
 	struct elisa_image image;
@@ -81,6 +98,7 @@ static void parse(const void *file, size_t size)
 	if (!error) {
 		check_parts(&image);
 		check_functions(&image);
+		check_symbols(&image);
 		return;
 	}
 	require(error < 0 && reason[0] && memchr(reason, 0, sizeof(reason)));
