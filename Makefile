@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell bench-testbed bench-core soak check check-corrections fuzz format clean
+.PHONY: all setup test test-long tests demo shell bench-testbed bench-core soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -39,6 +39,11 @@ fuzz:
 
 check-corrections:
 	@$(TESTBED) corrections $(T)
+
+# The product without one of its guards fails a test: M="NAME FILE ..." of tests/mutations.toml, all without.
+JOBS ?= 2
+test-mutations:
+	@$(TESTBED) mutations --jobs $(JOBS) $(M)
 
 check:
 	@$(TESTBED) check

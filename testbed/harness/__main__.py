@@ -58,6 +58,17 @@ def command_corrections(options):
     return corrections.check(options.names)
 
 
+def command_mutations(options):
+    from . import mutations
+    setup.everything()
+    return mutations.test_all(options.names, options.jobs)
+
+
+def command_mutant(options):
+    from . import mutations
+    mutations.run_here(options.build, options.tests)
+
+
 def command_check(options):
     from . import check
     return check.run_all(options.fix)
@@ -96,6 +107,12 @@ def parse():
     soak.add_argument("--seed", help="of the first run", default="random")
     corrections = add("corrections", command_corrections, "show that each correction of the emulator is needed")
     corrections.add_argument("names", nargs="*", metavar="CORRECTION")
+    mutations = add("mutations", command_mutations, "show that each guard of the product is needed")
+    mutations.add_argument("names", nargs="*", metavar="MUTATION|FILE")
+    mutations.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    mutant = add("mutant", command_mutant, "for `mutations`, in a copied tree: the first test that fails")
+    mutant.add_argument("build", help="the real tree's folder of that name")
+    mutant.add_argument("tests", nargs="*")
     check = add("check", command_check, "format, static analysis, headers, licences")
     check.add_argument("--fix", action="store_true", help="format the C code first")
     add("demo", command_demo, "see what it is")

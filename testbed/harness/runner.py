@@ -2,6 +2,7 @@
 """Runs tests: one boot for all that need the same machine, two machines at a time, a line a test."""
 
 import importlib.util
+import itertools
 import os
 import random
 import shutil
@@ -210,11 +211,11 @@ def run_unit(entry, report):
     report.add(Outcome(entry, kind, "" if kind == "ok" else last, time.monotonic() - start, folder))
 
 
-def run_group(entries, report, seed, program):
+def run_group(entries, report, seed, program, until_failure=False):
     """All tests of one machine, in order. A machine that dies takes one test with it; the next gets a new one."""
     host = None
     for number, entry in enumerate(entries):
-        if INTERRUPTED.is_set():
+        if INTERRUPTED.is_set() or (until_failure and report.count("FAIL")):
             break
         folder = new_folder(entry.name)
         start = time.monotonic()
@@ -223,7 +224,7 @@ def run_group(entries, report, seed, program):
                 host = boot(entry, folder / "machine", seed + number if seed is not None else None, program)
             kind, text, counts = run_one(host, entry, folder)
         except Failure as failure:  # it did not boot, or it died
-            kind, text, counts = "FAIL", str(failure), ()
+            kind, text, counts = "FAIL", str(failure) if host else f"no machine: {failure}", ()
             if host:
                 (folder / "host-console.log").write_text(host.console(), encoding="utf-8", errors="replace")
                 host.stop()
@@ -234,9 +235,9 @@ def run_group(entries, report, seed, program):
         host.stop()
 
 
-def in_parallel(function, items):
+def in_parallel(function, items, count=PARALLEL):
     """The results of FUNCTION for each item, several at a time. An interrupt ends those under way too."""
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(count) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:
             return [future.result() for future in futures]
@@ -273,6 +274,20 @@ def run(entries, seed=None, program=None):
         for release, options in {(entry.release, entry.host_options) for entry in entries}:
             image.host(kernel.current(release), options)
     in_parallel(lambda group: run_group(group, report, seed, program), grouped(entries))
+    return report
+
+
+def run_until_failure(entries):
+    """Runs the tests one after another as they come, quietly, until one fails, and returns the report."""
+    report = Report(quiet=True)
+    machine_of = {entry: None if isinstance(entry, Unit) else entry.machine for entry in entries}
+    for machine, group in itertools.groupby(entries, machine_of.get):
+        if machine:
+            run_group(list(group), report, None, emulator.program(), until_failure=True)
+            continue
+        for entry in group:
+            if not report.count("FAIL"):
+                run_unit(entry, report)
     return report
 
 

@@ -252,6 +252,63 @@ static void test_bad_entry_pages(void **state)
 	assert_int_equal(entry_check(page, slot, true, &why), 0);
 }
 
+/* Puts other bytes in the place of those that the page has once. */
+static void exchange(uint8_t *page, const uint8_t *from, const uint8_t *to, size_t bytes)
+{
+	unsigned int found = 0;
+
+	for (unsigned int offset = ELISA_ENTER; offset + bytes <= ELISA_PAGE; offset++) {
+		if (memcmp(page + offset, from, bytes))
+			continue;
+		memcpy(page + offset, to, bytes);
+		found++;
+	}
+	assert_int_equal(found, 1);
+}
+
+static void test_weak_entry_pages(void **state)
+{
+	static const struct {
+		const char *why;
+		size_t bytes;
+		uint8_t from[4], to[4];
+	} list[] = {
+		/* popfq, before incq: pop %rax */
+		{ "leaves without a call, or without clean flags", 3, { 0x9d, 0x48, 0xff }, { 0x58, 0x48, 0xff } },
+		/* xor %r11d, %r11d: nopl (%rax) */
+		{ "leaves something of the function's in a register", 3, { 0x45, 0x31, 0xdb }, { 0x0f, 0x1f, 0x00 } },
+	};
+	uint8_t page[ELISA_PAGE];
+	const char *why;
+
+	(void)state;
+	for (unsigned int i = 0; i < COUNT(list); i++) {
+		elisa_entry_fill(page, slot, true, true);
+		exchange(page, list[i].from, list[i].to, list[i].bytes);
+		assert_int_equal(entry_check(page, slot, true, &why), 0);
+		assert_string_equal(why, list[i].why);
+	}
+}
+
+/* verw of a null selector, just before the stack is the caller's again. */
+static void test_entry_clears_buffers(void **state)
+{
+	static const uint8_t verw[] = { 0x0f, 0x00, 0x2d };
+
+	(void)state;
+	for (unsigned int vetted = 0; vetted < 2; vetted++) {
+		unsigned int end = vetted ? ELISA_PAGE : ELISA_RETURN, offset = end - (vetted ? 7 : 10) - 14;
+		uint8_t page[ELISA_PAGE];
+		int32_t distance;
+
+		elisa_entry_fill(page, slot, vetted, true);
+		assert_memory_equal(page + offset, verw, sizeof(verw));
+		memcpy(&distance, page + offset + sizeof(verw), sizeof(distance));
+		assert_int_equal(ELISA_GATE_OFFSET + offset + 7 + distance,
+				 ELISA_INFO_OFFSET + offsetof(struct elisa_info, unused));
+	}
+}
+
 static void test_entry_is_pure(void **state)
 {
 	uint8_t page[ELISA_PAGE], again[ELISA_PAGE];
@@ -312,7 +369,8 @@ int main(void)
 		cmocka_unit_test(test_page_of_another_slot), cmocka_unit_test(test_impure_generator),
 		cmocka_unit_test(test_entry_pages),          cmocka_unit_test(test_bad_entry_pages),
 		cmocka_unit_test(test_entry_is_pure),        cmocka_unit_test(test_entry_refuses),
-		cmocka_unit_test(test_entry_state),
+		cmocka_unit_test(test_entry_state),          cmocka_unit_test(test_weak_entry_pages),
+		cmocka_unit_test(test_entry_clears_buffers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,8 @@ from unittest import mock
 TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "testbed"))
 
-from harness import apt, bench_core, cache, check, cpio, elf, elisa, kernel, logs, modules, testlist, toolchain  # noqa: E402
+from harness import apt, bench_core, cache, check, cpio, elf, elisa, kernel, logs, modules, mutations, \
+    testlist, toolchain  # noqa: E402
 from harness.channel import MachineDied, TimedOut  # noqa: E402
 from harness.native import NativeHost  # noqa: E402
 from harness.say import Failure  # noqa: E402
@@ -357,6 +358,48 @@ class ElisaTest(unittest.TestCase):
     def test_manager_that_never_is_ready(self):
         with self.assertRaisesRegex(TimedOut, "not ready after 1 emulated"):
             elisa.Manager(mock.Mock(), FakeJob(), "x").wait_ready(1)
+
+
+class MutationTest(unittest.TestCase):
+    FIELDS = {"name": "m", "guard": "g", "file": "host/gate.c", "find": "b", "replace": "x", "tests": ["gate"]}
+
+    def mutation(self, **fields):
+        return mutations.Mutation({**self.FIELDS, **fields})
+
+    def test_list_still_applies(self):
+        mutations.check_list(mutations.load())
+
+    def test_text_must_be_there_once(self):
+        self.assertEqual(self.mutation().applied("abc"), "axc")
+        for text in ("ac", "abcb"):
+            with self.assertRaisesRegex(Failure, "m: its text is [02] times in host/gate.c"):
+                self.mutation().applied(text)
+
+    def test_mistakes_in_the_list(self):
+        for fields, wanted in (({"tests": []}, "m: no tests"), ({"fiel": "x"}, "m: unknown fiel")):
+            with self.assertRaisesRegex(Failure, wanted):
+                self.mutation(**fields)
+        first_line = (TREE / "host" / "gate.c").read_text(encoding="utf-8").splitlines()[0]
+        with self.assertRaisesRegex(Failure, "m: no test is called nosuch"):
+            mutations.check_list([self.mutation(find=first_line, tests=["nosuch"])])
+        with self.assertRaisesRegex(Failure, "m: no file nosuch"):
+            mutations.check_list([self.mutation(file="nosuch")])
+
+    def test_a_copy_is_written_where_it_differs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "below" / "file"
+            mutations.put(path, b"x", 0o755)
+            os.utime(path, (1, 1))
+            mutations.put(path, b"x", 0o755)
+            self.assertEqual((path.stat().st_mtime, path.stat().st_mode & 0o777), (1, 0o755))
+            mutations.put(path, b"y", 0o755)
+            self.assertGreater(path.stat().st_mtime, 1)
+
+    def test_what_is_no_test_s_word(self):
+        for text in ("no machine: host: no agent", "building elisa.ko for 6.1 failed: x", "host: [ 1.0] elisa: not loaded: y"):
+            self.assertRegex(text, mutations.NOT_CAUGHT)
+        for text in ("host: the emulated machine has reset", "guest1: its QEMU ended with 1"):
+            self.assertNotRegex(text, mutations.NOT_CAUGHT)
 
 
 class BenchTest(unittest.TestCase):

@@ -313,6 +313,13 @@ static void segment_outside(void **state)
 	refused(-ELIBBAD, "segment");
 }
 
+static void more_in_file(void **state)
+{
+	(void)state;
+	segment(CODE)->p_memsz = segment(CODE)->p_filesz - 1;
+	refused(-ELIBBAD, "segment");
+}
+
 static void headers_outside(void **state)
 {
 	(void)state;
@@ -474,6 +481,7 @@ int main(int count, char **arguments)
 		CASE(twice),
 		CASE(too_large),
 		CASE(segment_outside),
+		CASE(more_in_file),
 		CASE(headers_outside),
 		CASE(sections_outside),
 		CASE(note_too_long),
