@@ -144,6 +144,15 @@ void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too)
 		elisa_memory_destroy(xa_erase(&vm->memories, index));
 }
 
+static void forget(struct elisa_vm *vm)
+{
+	hash_del_rcu(&vm->node);
+	list_del(&vm->list);
+	vm->gone = true;
+	elisa_vm_release_all(vm, false);
+	elisa_vm_put(vm);
+}
+
 /* KVM destroys a VM when the last descriptor of it is closed, those of its vCPUs among them: none will be entered
  * again. */
 void elisa_on_vm_destroy(struct kvm *kvm)
@@ -152,13 +161,8 @@ void elisa_on_vm_destroy(struct kvm *kvm)
 
 	mutex_lock(&elisa_lock);
 	vm = elisa_vm_find(kvm);
-	if (vm) {
-		hash_del_rcu(&vm->node);
-		list_del(&vm->list);
-		vm->gone = true;
-		elisa_vm_release_all(vm, false);
-		elisa_vm_put(vm);
-	}
+	if (vm)
+		forget(vm);
 	mutex_unlock(&elisa_lock);
 }
 
@@ -167,13 +171,8 @@ void elisa_vm_forget_all(void)
 	struct elisa_vm *vm, *next;
 
 	mutex_lock(&elisa_lock);
-	list_for_each_entry_safe(vm, next, &elisa_vms, list) {
-		hash_del_rcu(&vm->node);
-		list_del(&vm->list);
-		vm->gone = true;
-		elisa_vm_release_all(vm, false);
-		elisa_vm_put(vm);
-	}
+	list_for_each_entry_safe(vm, next, &elisa_vms, list)
+		forget(vm);
 	mutex_unlock(&elisa_lock);
 	/* What is still pinned for one waits for whoever holds up its VMM's memory. */
 	wait_var_event(&alive, !atomic_read(&alive));

@@ -86,7 +86,7 @@ def inside(test, guest, words):
 def withdrawn(test, stop=False, error=-errno.EINTR):
     """The manager is killed while a vCPU is inside: the call ends, and what it used is given back at once."""
     (guest,), manager = place(test, 1, "vault")
-    job = inside(test, guest, f"call-one vault add {FOREVER}")
+    job = inside(test, guest, f"call vault add 1 {FOREVER}")
     if stop:
         guest.qemu.kill(19)
     manager.kill()
@@ -95,7 +95,7 @@ def withdrawn(test, stop=False, error=-errno.EINTR):
     test.equal((held["objects"], held["pinned_pages"]), (0, 0), "objects and pinned pages after the manager's death")
     if stop:
         guest.qemu.kill(18)
-    test.equal(job.wait(20).check().out, f"result {error}\n", "what the client printed")
+    test.equal(job.wait(20).check().out, f"{error}\n", "what the client printed")
     test.equal(guest.call("echo alive"), "alive\n", "the client's VM")
 
 
@@ -125,15 +125,15 @@ def revoked_once(test):
 def holder_ends(test, stop=False):
     """Whoever takes a lock from its holder sees it write no more: not from another CPU, nor when it is woken."""
     guests, _ = place(test, 2, "asker")
-    holder = inside(test, guests[0], f"call-one asker scribble {FOREVER}")
+    holder = inside(test, guests[0], f"call asker scribble 1 {FOREVER}")
     if stop:
         guests[0].qemu.kill(19)
-    watcher = guests[1].start(f"exec {test.program(guests[1], 'call-one')} asker watch {2 * LONG}")
+    watcher = guests[1].start(f"exec {test.program(guests[1], 'call')} asker watch 1 {2 * LONG}")
     if stop:
         test.host.call("usleep 200000")
         guests[0].qemu.kill(18)
-    test.equal(watcher.wait(20).check().out, "result 0\n", "writes of the former holder")
-    test.equal(holder.wait(20).check().out, f"result {-errno.ECANCELED}\n", "the holder's call")
+    test.equal(watcher.wait(20).check().out, "0\n", "writes of the former holder")
+    test.equal(holder.wait(20).check().out, f"{-errno.ECANCELED}\n", "the holder's call")
 
 
 def locked(test):
@@ -157,12 +157,12 @@ def unreadable(test):
     """Trusted code reads neither itself nor its way in: they are there to be executed."""
     guest = test.client()
     test.manager(code_of(test, "asker"), name="asker", vetted=True, grant="all")
-    program = test.program(guest, "call-one")
+    program = test.program(guest, "call")
     for name, wanted in (("ELISA_CODE_OFFSET", -errno.EFAULT), ("ELISA_GATE_OFFSET", -errno.EFAULT)):
-        out = guest.call(f"{program} asker peek {layout(name)}", 20)
-        test.equal(out, f"result {wanted}\n", f"a read at {name}")
-    out = guest.call(f"{program} asker peek {layout('ELISA_INFO_OFFSET')}", 20)
-    test.equal(out, "result 0\n", "a read of the info page, which it may")
+        out = guest.call(f"{program} asker peek 1 {layout(name)}", 20)
+        test.equal(out, f"{wanted}\n", f"a read at {name}")
+    out = guest.call(f"{program} asker peek 1 {layout('ELISA_INFO_OFFSET')}", 20)
+    test.equal(out, "0\n", "a read of the info page, which it may")
 
 
 def opened(test):
