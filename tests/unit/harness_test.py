@@ -196,10 +196,12 @@ class TestListTest(unittest.TestCase):
 
     def test_every_attack_and_fault_is_in_the_threat_model(self):
         text = (TREE / "docs" / "threat-model.md").read_text(encoding="utf-8")
-        listed = {entry.base for entry in testlist.load(long=True) if {"attack", "fault"} & set(entry.tags)}
+        names = {entry.base for entry in testlist.load(long=True) if {"attack", "fault"} & set(entry.tags)}
+        # The same on another machine.
+        listed = {re.sub("-(trixie|noapicv)$", "", name) for name in names}
         said = set(re.findall(r"`((?:attack|fault)-[\w-]+)`", text))
         self.assertEqual(listed - said, set(), "tests that the table lacks")
-        self.assertEqual(said - listed - {"attack-NAME"}, set(), "what the table says there is")
+        self.assertEqual(said - names - listed - {"attack-NAME"}, set(), "what the table says there is")
 
     def test_mistakes_are_named(self):
         for text, expected in (
