@@ -31,7 +31,7 @@ int attack_pat(void);
 int attack_requests(void);
 int attack_user_requests(void);
 
-extern ulong count, secret;
+extern ulong count, secret, seed;
 extern u64 tried, contained;
 
 /* Functions of the victim. */

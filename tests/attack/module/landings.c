@@ -99,8 +99,8 @@ static void map_before_code(bool user)
 }
 
 /*
- * To where entry page and trusted code lie, without the gate: to the sub context itself, to the gate, to every slot in turn, with
- * an EPTP in RAX or with 0. The gate's slot brings the vCPU in where the gate has nothing; all else is #UD.
+ * To where entry page and trusted code lie, without the gate: to the sub context itself, to the gate, to every slot in
+ * turn, with an EPTP in RAX or with 0. The gate's slot brings the vCPU in where the gate has nothing; all else is #UD.
  */
 static void land_in_code(unsigned int offset, unsigned int i, bool kernel)
 {

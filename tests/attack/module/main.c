@@ -15,8 +15,7 @@
 #include "driver.h"
 
 static char *what = "", *object = "victim";
-static ulong seed;
-ulong secret, count = 1000;
+ulong secret, seed, count = 1000;
 module_param(what, charp, 0);
 module_param(object, charp, 0);
 module_param(secret, ulong, 0);

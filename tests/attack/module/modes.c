@@ -53,8 +53,14 @@ static void destroy(void)
 /* PDPTEs at data: CR3 loads them at once, if they are memory's or not. */
 static void point_at_data(void)
 {
-	static const u64 offsets[] = { 0, ELISA_LIST_OFFSET, ELISA_GATE_OFFSET, ELISA_CODE_OFFSET, ELISA_BUFFER_OFFSET,
-				       128 * ELISA_1G + ELISA_GATE_OFFSET, 129 * ELISA_1G, 130 * ELISA_1G };
+	static const u64 offsets[] = { 0,
+				       ELISA_LIST_OFFSET,
+				       ELISA_GATE_OFFSET,
+				       ELISA_CODE_OFFSET,
+				       ELISA_BUFFER_OFFSET,
+				       128 * ELISA_1G + ELISA_GATE_OFFSET,
+				       129 * ELISA_1G,
+				       130 * ELISA_1G };
 	u64 *pointers = pae_table + 512;
 
 	pointers[0] = virt_to_phys(pae_table) | 1;

@@ -46,15 +46,17 @@ static bool wait_for(const u64 *what, u64 wanted)
 /* The other CPU is ours: Linux has given it up. */
 static int take_cpu(void)
 {
-	u64 value, inside = arena_idt();
+	u64 value, id, inside = arena_idt();
 	int error;
 
 	rdmsrl(MSR_IA32_APICBASE, value);
 	if (!(value & X2APIC_ENABLE) || num_online_cpus() < 2)
 		return -EOPNOTSUPP;
 	set_cpus_allowed_ptr(current, cpumask_of(0));
-	target = cpu_data(1).apicid;
-	error = remove_cpu(1);
+	error = rdmsrl_on_cpu(1, APIC_BASE_MSR + (APIC_ID >> 4), &id);
+	target = id;
+	if (!error)
+		error = remove_cpu(1);
 	if (error)
 		return error;
 	memcpy(phys_to_virt(RESET_AT), reset_image, reset_image_end - reset_image);

@@ -11,61 +11,6 @@
 
 #include "driver.h"
 
-/*
- * A CR3 that points at data: page tables of our own in a shared page, at its address here and at all that it might have
- * inside. Code, IDT and stack are global, so they go on where the CR3 leads nowhere.
- */
-int attack_cr3(void)
-{
-	static const u64 offsets[] = {
-		0,
-		ELISA_LIST_OFFSET,
-		ELISA_GATE_OFFSET,
-		ELISA_INFO_OFFSET,
-		ELISA_STACK_OFFSET,
-		ELISA_CODE_OFFSET,
-		ELISA_DATA_OFFSET,
-		ELISA_MEMORY_OFFSET,
-		ELISA_BUFFER_OFFSET,
-		ELISA_BUFFER_OFFSET + 0x3000,
-		128 * ELISA_1G,
-		128 * ELISA_1G + ELISA_LIST_OFFSET,
-		128 * ELISA_1G + ELISA_GATE_OFFSET,
-		129 * ELISA_1G,
-		129 * ELISA_1G + ELISA_PAGE,
-		129 * ELISA_1G + 2 * ELISA_PAGE,
-		130 * ELISA_1G,
-		130 * ELISA_1G + ELISA_PAGE,
-		130 * ELISA_1G + 2 * ELISA_PAGE,
-		131 * ELISA_1G,
-	};
-
-	unsigned int chosen = random() % ARRAY_SIZE(offsets);
-
-	/* In a page that the trusted code has too: the call is as any other. */
-	arena_begin();
-	for (unsigned int i = 0; i < 64; i++) {
-		prepare(check_index, 0);
-		frame->cr3 = virt_to_phys(arena_pages) + ARENA_ROOT * ELISA_PAGE;
-		attempt("cr3 in memory");
-		if (result() != 1)
-			breach("cr3 in memory", "the call has not worked");
-	}
-	arena_end();
-	if (!count)
-		return 0;
-	/* In R. The VM has no way back if the CPU drops global translations when it changes contexts, as the emulated
-	 * one does. */
-	pr_info("attack: cr3 goes to R + %#llx\n", offsets[chosen]);
-	arena_begin();
-	prepare(check_index, 0);
-	frame->cr3 = region + offsets[chosen];
-	attempt("cr3 in R");
-	must_fail("cr3 in R");
-	arena_end();
-	return 0;
-}
-
 unsigned long get_cr4(void)
 {
 	unsigned long value;

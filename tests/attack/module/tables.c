@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults, breakpoints, single step and alignment checks while inside; the arena's IDT, GDT, TSS and stacks lie in shared
- * pages, at the address that they have inside.
+ * Faults, breakpoints, single step and alignment checks while inside; the arena's IDT, GDT, TSS and stacks lie in
+ * shared pages, at the address that they have inside.
  */
 #include "attack.h"
 
@@ -85,14 +85,14 @@ static void try_sub_slot(const char *what)
 }
 
 /*
- * Code at the end of page G-1 by which an exception waits for the instruction after the next, which is the first one inside:
- * a data breakpoint at MOV to SS; single step from POPF.
+ * Code at the end of page G-1 by which an exception waits for the instruction after the next, which is the first one
+ * inside: a data breakpoint at MOV to SS; single step from POPF.
  */
 static void prepare_delayed(unsigned int i)
 {
-	static const u8 mov_ss[] = { 0x8e, 0x14, 0x24, 0x0f, 0x01, 0xd4 };     /* mov (%rsp), %ss; vmfunc */
-	static const u8 pop_flags[] = { 0x9d, 0x0f, 0x01, 0xd4 };              /* popf; vmfunc */
-	static const u8 one_byte[] = { 0xf1, 0x0f, 0x01, 0xd4 };               /* int1; vmfunc */
+	static const u8 mov_ss[] = { 0x8e, 0x14, 0x24, 0x0f, 0x01, 0xd4 }; /* mov (%rsp), %ss; vmfunc */
+	static const u8 pop_flags[] = { 0x9d, 0x0f, 0x01, 0xd4 };          /* popf; vmfunc */
+	static const u8 one_byte[] = { 0xf1, 0x0f, 0x01, 0xd4 };           /* int1; vmfunc */
 	static const struct {
 		const u8 *code;
 		unsigned int bytes;
