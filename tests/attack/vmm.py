@@ -17,7 +17,7 @@ VAULT = TREE / "build" / "tests" / "vm" / "objects" / "vault" / "vault.elf"
 SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 
 
-def attack(test, what, count, seed=1, inside=0.5, revoked=False, limit_s=300):
+def attack(test, what, count, seed=1, inside=0.5, revoked=False, limit_s=60):
     """One attack of the VMM's, after which the victim is as it was.
 
     INSIDE: the share of attempts that must have met a call inside. REVOKED: buffers whose memory is gone must be, too.
