@@ -45,18 +45,20 @@ def host_ioctls(test, count=20000, seed=1):
 
 
 def unpinned(test):
-    """The kernel's own count of pins, which is not the module's."""
+    """The kernel's own count of pins, which is not the module's. It lags behind by what CPUs have not yet handed in."""
+    pages, lag = 2048, 512
+
     def pins():
         words = test.host.call("grep nr_foll_pin /proc/vmstat").split()
         return int(words[1]) - int(words[3])
 
     test.elisa()
     before = pins()
-    manager = test.manager("nop", name="pinned", vetted=True, memory="1M")
-    test.check(pins() >= before + 256, "the object's memory is not pinned")
+    manager = test.manager("nop", name="pinned", vetted=True, memory="8M")
+    test.check(pins() - before >= pages - lag, "the object's memory is not pinned")
     manager.stop()
     test.stats()  # which waits for what is given back a little later
-    test.equal(pins(), before, "pins when the manager has ended")
+    test.check(abs(pins() - before) <= lag, f"{pins() - before} more pins when the manager has ended")
 
 
 def layout(name):
