@@ -388,7 +388,8 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	/* Calls that the host executes have ended after this. */
 	synchronize_srcu_expedited(&elisa_call_srcu);
 	list_for_each_entry(pair, &attachment->pairs, in_attachment)
-		cmpxchg(&pair->cpu->held, pair, NULL);
+		if (cmpxchg(&pair->cpu->held, pair, NULL) == pair)
+			WRITE_ONCE(pair->cpu->detached, error);
 	/* VM entries and exits that have seen a pair are over after this. */
 	synchronize_rcu_expedited();
 	list_for_each_entry_safe(pair, next, &attachment->pairs, in_attachment) {

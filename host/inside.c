@@ -224,6 +224,7 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 
 	memset(taken, 0, sizeof(*taken));
 	WRITE_ONCE(cpu->seen_inside, true);
+	cpu->detached = 0;
 	taken->eptp = eptp;
 	taken->pair = pair_of(eptp);
 	taken->exit_reason = reason;
@@ -366,6 +367,14 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 	cpu->put_back = true;
 }
 
+/* Its attachment has gone while the call was taken out: it still stands at the landing, unless somebody moved it. */
+static void tell_detached(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu)
+{
+	if (shown_unchanged(vcpu, &cpu->taken))
+		vcpu->arch.regs[VCPU_REGS_RDX] = cpu->detached;
+	cpu->detached = 0;
+}
+
 static void set_field(unsigned long field, u64 value)
 {
 	if (elisa_vmread(field) != value)
@@ -468,6 +477,8 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 		elisa_invvpid(elisa_vmread(VIRTUAL_PROCESSOR_ID));
 	if (READ_ONCE(cpu->held) && xchg(&cpu->held, NULL))
 		put_back(vcpu, cpu, allowed);
+	else if (unlikely(READ_ONCE(cpu->detached)))
+		tell_detached(vcpu, cpu);
 	if (cpu->nmi_waits && !cpu->put_back) {
 		cpu->nmi_waits = false;
 		elisa_vcpu_return_nmi(vcpu);
