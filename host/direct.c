@@ -11,7 +11,6 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 
 #include "kvm.h"
 
@@ -22,6 +21,7 @@
 struct elisa_direct {
 	struct work_struct work;
 	struct elisa_attachment *attachment; /* NULL: taken away */
+	struct elisa_vm *vm;                 /* referenced */
 	struct kvm *kvm;                     /* referenced while the work is under way */
 	struct mm_struct *mm;                /* of the VMM, its structure held */
 	struct file *file;
@@ -30,8 +30,6 @@ struct elisa_direct {
 	unsigned long address; /* in the VMM, 0: not mapped */
 	bool done;             /* the work that brings it */
 };
-
-static struct workqueue_struct *queue;
 
 static gpa_t gpa_of(const struct elisa_direct *direct)
 {
@@ -67,6 +65,7 @@ static void destroy(struct elisa_direct *direct)
 {
 	fput(direct->file);
 	mmdrop(direct->mm);
+	elisa_vm_put(direct->vm);
 	kfree(direct);
 }
 
@@ -149,6 +148,8 @@ int elisa_direct_attach(struct elisa_attachment *attachment, struct elisa_why *w
 		return elisa_refuse(why, -ESRCH, "the VM is going");
 	}
 	direct->attachment = attachment;
+	direct->vm = attachment->vm;
+	kref_get(&direct->vm->ref);
 	direct->kvm = attachment->vm->kvm;
 	direct->mm = direct->kvm->mm;
 	mmgrab(direct->mm);
@@ -158,7 +159,8 @@ int elisa_direct_attach(struct elisa_attachment *attachment, struct elisa_why *w
 	direct->number = number;
 	attachment->direct = direct;
 	INIT_WORK(&direct->work, bring);
-	queue_work(queue, &direct->work);
+	/* One after another: what had the number before is taken away by then. */
+	queue_work(direct->vm->queue, &direct->work);
 	return -EINPROGRESS;
 }
 
@@ -179,21 +181,10 @@ void elisa_direct_detach(struct elisa_attachment *attachment)
 		return;
 	}
 	INIT_WORK(&direct->work, take_away);
-	queue_work(queue, &direct->work);
+	queue_work(direct->vm->queue, &direct->work);
 }
 
 void elisa_direct_describe(const struct elisa_attachment *attachment, struct elisa_ioc_attach *attach)
 {
 	attach->memory_gpa = attachment->direct ? gpa_of(attachment->direct) : 0;
-}
-
-int elisa_direct_init(void)
-{
-	queue = alloc_workqueue("elisa", WQ_UNBOUND, 0);
-	return queue ? 0 : -ENOMEM;
-}
-
-void elisa_direct_uninit(void)
-{
-	destroy_workqueue(queue);
 }

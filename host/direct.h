@@ -9,8 +9,5 @@
 int elisa_direct_attach(struct elisa_attachment *attachment, struct elisa_why *why);
 void elisa_direct_detach(struct elisa_attachment *attachment);
 void elisa_direct_describe(const struct elisa_attachment *attachment, struct elisa_ioc_attach *attach);
-int elisa_direct_init(void);
-/* Returns when nothing is under way any more. */
-void elisa_direct_uninit(void);
 
 #endif

@@ -41,7 +41,7 @@ struct elisa_cpu {
 	const struct elisa_pair *ran_pair; /* which call that was */
 	u64 ran_calls;
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
-	int detached; /* what the call that was held returns, since detaching has cleared it; or 0 */
+	int detached;            /* what the call that was held returns, since detaching has cleared it; or 0 */
 	struct elisa_taken taken;
 	bool nmi_waits;  /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
 	bool home_exits; /* likewise: code that is not vetted goes on, and only its return tells that its call has ended

@@ -7,7 +7,6 @@
 
 #include "attachment.h"
 #include "device.h"
-#include "direct.h"
 #include "kvm.h"
 #include "watchdog.h"
 
@@ -67,14 +66,9 @@ static int __init elisa_init(void)
 		elisa_refuse(&why, error, "out of memory");
 		goto destroy_inside;
 	}
-	error = elisa_direct_init();
-	if (error) {
-		elisa_refuse(&why, error, "out of memory");
-		goto uninit_work;
-	}
 	error = elisa_kvm_init(&why);
 	if (error)
-		goto uninit_direct;
+		goto uninit_work;
 	error = elisa_device_init();
 	if (error) {
 		elisa_refuse(&why, error, "cannot make /dev/elisa (error %d)", error);
@@ -87,8 +81,6 @@ uninit_kvm:
 	elisa_kvm_uninit();
 	elisa_vm_forget_all();
 	elisa_watchdog_stop();
-uninit_direct:
-	elisa_direct_uninit();
 uninit_work:
 	elisa_work_uninit();
 destroy_inside:
@@ -104,7 +96,6 @@ static void __exit elisa_exit(void)
 	elisa_device_uninit();
 	elisa_kvm_uninit();
 	elisa_vm_forget_all();
-	elisa_direct_uninit();
 	elisa_watchdog_stop();
 	elisa_work_uninit();
 	elisa_inside_destroy(&elisa_inside);
