@@ -44,6 +44,12 @@ def host_ioctls(test, count=20000, seed=1):
     test.check(said.startswith(f"tried {count} "), said)
 
 
+def names(test):
+    """Names in trusted code that a tool would print: what is no name is refused."""
+    test.elisa()
+    test.equal(test.host.call(test.program(test.host, "code-names")), "refused\n", "what the program printed")
+
+
 def unpinned(test):
     """The kernel's own count of pins, which is not the module's. It lags behind by what CPUs have not yet handed in."""
     pages, lag = 2048, 512
