@@ -14,20 +14,21 @@ from .say import Failure
 
 BOOT_LIMIT_S = 60
 MEMORY_MB = 1024
+CPU_MODEL = "corei7_skylake_x"
 IPS = 100_000_000  # ticks in an emulated second; tsc_early_khz of the host's command line says the same
 QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several CPUs
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 # vga realtime=0: else its timer follows the clock of the build machine, and no two runs are quite the same.
-def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal):
+def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal, cpu_model):
     # For a person at a terminal time should not run faster than it does outside.
     second_serial = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
     clock = "slowdown" if terminal else "none"
     return f"""\
 display_library: nogui
 config_interface: textconfig
-cpu: model=corei7_skylake_x, count={cpus}, ips={IPS}, quantum={quantum}, exclude_features="rdrand,rdseed"
+cpu: model={cpu_model}, count={cpus}, ips={IPS}, quantum={quantum}, exclude_features="rdrand,rdseed"
 memory: guest={memory_mb}, host={memory_mb}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
@@ -142,13 +143,14 @@ class Machine(Host):
     running = set()  # of all machines, for kill_all()
 
     def __init__(self, emulator, kernel, folder, cpus=1, apicv=True, seed=None, guest_kernel=None,
-                 memory_mb=MEMORY_MB, terminal=None, options=""):
+                 memory_mb=MEMORY_MB, terminal=None, options="", cpu_model=CPU_MODEL):
         super().__init__(PortChannel(seed), guest_kernel or kernel)
         self.emulator, self.kernel, self.folder = emulator, kernel, Path(folder)
         self.cpus, self.apicv = cpus, apicv
         self.folder.mkdir(parents=True, exist_ok=True)
         quantum = random.Random(seed).randint(*QUANTUM) if seed is not None else 16
-        configuration = bochs_configuration(image.host(kernel, options), self.folder, cpus, quantum, memory_mb, terminal)
+        configuration = bochs_configuration(image.host(kernel, options), self.folder, cpus, quantum, memory_mb, terminal,
+                                            cpu_model)
         (self.folder / "bochsrc").write_text(configuration, encoding="utf-8")
         self.process = None
 

@@ -191,7 +191,7 @@ def boot(entry, folder, seed, program):
     if is_native():
         return NativeHost(folder).boot().load_kvm()
     machine = Machine(program, kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
-                      memory_mb=entry.memory_mb, options=entry.host_options)
+                      memory_mb=entry.memory_mb, options=entry.host_options, cpu_model=entry.cpu_model)
     return machine.boot().load_kvm()
 
 

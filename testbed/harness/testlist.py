@@ -8,7 +8,7 @@ from .say import Failure
 
 LIST = TREE / "tests" / "list.toml"
 KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "long", "long_only", "on",
-        "proves", "host_options"}
+        "proves", "host_options", "cpu_model"}
 UNIT_KEYS = {"name", "file", "tags", "long_only"}
 CPUS = (1, 2, 4)
 
@@ -30,6 +30,7 @@ class Entry:
         self.cpus, self.apicv = cpus, apicv
         self.release = fields.get("kernel", "bookworm")
         self.host_options = fields.get("host_options", "")
+        self.cpu_model = fields.get("cpu_model", "corei7_skylake_x")
         self.memory_mb = fields.get("memory_mb", 1024)
         self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
         self.arguments = {**fields.get("arguments", {}), **(fields.get("long", {}) if long else {})}
@@ -37,7 +38,7 @@ class Entry:
     @property
     def machine(self):
         """What machine it needs: tests that agree on this share one boot."""
-        return (self.cpus, self.apicv, self.release, self.memory_mb, self.host_options)
+        return (self.cpus, self.apicv, self.release, self.memory_mb, self.host_options, self.cpu_model)
 
 
 class Unit:
