@@ -45,9 +45,9 @@ class Scene:
             test.equal(self.attacker.call("echo alive"), "alive\n", "the attacker's VM")
 
 
-def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, seed=1, tried=1):
+def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, seed=1, tried=1, **guest):
     """What the hostile kernel can do: tests/attack/module."""
-    scene = Scene(test, test.guest(vcpus=vcpus), vetted=vetted)
+    scene = Scene(test, test.guest(vcpus=vcpus, **guest), vetted=vetted)
     module = elisa.place(scene.attacker, modules.build(scene.attacker.kernel, HERE / "module"))
     result = scene.attacker.run(f"insmod {module} what={what} count={count} seed={seed} secret={SECRET}", 120)
     log = scene.attacker.call("dmesg")

@@ -24,6 +24,7 @@ int attack_init(void);
 int attack_modes(void);
 int attack_smi(void);
 int attack_control_registers(void);
+int attack_pcid(void);
 int attack_flags(void);
 int attack_pkru(void);
 int attack_region(void);

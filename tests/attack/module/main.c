@@ -47,6 +47,7 @@ static const struct {
 	{ "smi", "3; exits take the inside state out (DESIGN 5)", attack_smi },
 	{ "modes", "3", attack_modes },
 	{ "control-registers", "3", attack_control_registers },
+	{ "pcid", "2, 3", attack_pcid },
 	{ "flags", "3", attack_flags },
 	{ "pkru", "3, 8", attack_pkru },
 	{ "region", "2, 5", attack_region },

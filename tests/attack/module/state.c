@@ -24,15 +24,15 @@ void set_cr4(unsigned long value)
 	asm volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
 
-int attack_control_registers(void)
+/* Calls with bits of CR4 the other way round. */
+static int change_cr4(const unsigned long *changed, unsigned int changes)
 {
-	static const unsigned long cleared[] = { X86_CR4_SMAP, X86_CR4_SMEP, X86_CR4_SMEP | X86_CR4_SMAP };
 	unsigned long cr4;
 
 	arena_begin();
 	cr4 = get_cr4();
 	for (unsigned int i = 0; i < count; i++) {
-		set_cr4(cr4 & ~cleared[i % ARRAY_SIZE(cleared)]);
+		set_cr4(cr4 ^ changed[i % changes]);
 		prepare(i & 4 ? fault_index : check_index, random() % 8);
 		attempt("control register");
 		set_cr4(cr4);
@@ -42,6 +42,21 @@ int attack_control_registers(void)
 	}
 	arena_end();
 	return 0;
+}
+
+int attack_control_registers(void)
+{
+	static const unsigned long cleared[] = { X86_CR4_SMAP, X86_CR4_SMEP, X86_CR4_SMEP | X86_CR4_SMAP };
+
+	return change_cr4(cleared, ARRAY_SIZE(cleared));
+}
+
+/* In a kernel that was told not to use it, and so could attach. */
+int attack_pcid(void)
+{
+	static const unsigned long set = X86_CR4_PCIDE;
+
+	return cpuid_ecx(1) & 1 << 17 ? change_cr4(&set, 1) : -EOPNOTSUPP;
 }
 
 int attack_flags(void)
