@@ -24,7 +24,7 @@ from .testlist import Unit
 
 LOGS = TREE / "build" / "logs"
 INTERRUPTED = threading.Event()
-UNIT_LIMIT_S = 600  # of real time
+UNIT_LIMIT_S = 900  # of real time
 TESTS_A_BOOT = 20
 PARALLEL = 2  # Bochs has one thread each; the smallest machine we know has two cores
 
