@@ -30,8 +30,9 @@ enum {
 	ELISA_OBJECT_VETTED =
 		1 << 0,            /* the code is part of the host's trusted base: host root only; calls are cheaper */
 	ELISA_OBJECT_ASK = 1 << 1, /* attaching waits for elisa_object_accept() or elisa_object_refuse() */
-	ELISA_OBJECT_OUTLIVE = 1 << 2, /* when the manager dies, clients go on; else their calls return -ESHUTDOWN */
-	ELISA_OBJECT_DIRECT = 1 << 3,  /* clients that may write may map the memory instead: no isolation at all */
+	ELISA_OBJECT_OUTLIVE = 1 << 2,  /* when the manager dies, clients go on; else their calls return -ESHUTDOWN */
+	ELISA_OBJECT_DIRECT = 1 << 3,   /* clients that may write may map the memory instead: no isolation at all */
+	ELISA_OBJECT_EXCHANGE = 1 << 4, /* clients may share buffers with the calls of all attachments */
 };
 
 enum elisa_whom {
@@ -186,10 +187,28 @@ long elisa_call4(const struct elisa_function *function, uint64_t a0, uint64_t a1
 int elisa_share(struct elisa_attachment *attachment, void *address, size_t bytes, unsigned int flags, uint32_t *buffer);
 enum {
 	ELISA_BUFFER_READ_ONLY = 1 << 0, /* the functions may not write it */
+	/* Calls of the object's other attachments reach it too: its number counts from 0x100 on. At most 64 MiB, 16 of
+	 * an attachment. Errors: EOPNOTSUPP (the object is not made for it). */
+	ELISA_BUFFER_EXCHANGE = 1 << 1,
 };
 
 /* After it no call reaches the buffer any more, whichever it began with. Errors: ENOENT. */
 int elisa_unshare(struct elisa_attachment *attachment, uint32_t buffer);
+
+/*
+ * Waits until a function that another client has called wakes this one (elisa_notify() in trusted code), or for
+ * LIMIT_MS
+ * (-1: for ever). It may return for nothing: look again for what is waited for. Errors: ETIMEDOUT, EINTR.
+ *
+ * Nothing is lost if the client first says in shared memory that it is about to wait, then looks once more, then waits.
+ */
+int elisa_wait(struct elisa_attachment *attachment, int limit_ms);
+
+/* For poll(): readable when elisa_wait() would return at once, which then forgets it. */
+int elisa_attachment_fd(const struct elisa_attachment *attachment);
+
+/* Its number, which trusted code finds in struct elisa_info. */
+uint32_t elisa_attachment_number(const struct elisa_attachment *attachment);
 
 /* May the functions write the object's memory? */
 int elisa_attachment_writable(const struct elisa_attachment *attachment);

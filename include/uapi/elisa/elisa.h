@@ -28,6 +28,8 @@
 #define ELISA_CREATE_DIRECT \
 	(1 << 3) /* ELISA_SCHEME_DIRECT is allowed: whoever may write the object can do anything to its memory */
 
+#define ELISA_CREATE_EXCHANGE (1 << 4) /* clients may share buffers with all attachments */
+
 struct elisa_ioc_create {
 	__u32 size;
 	__u32 flags;
@@ -152,12 +154,14 @@ struct elisa_ioc_function {
 };
 
 #define ELISA_SHARE_READ_ONLY (1 << 0) /* trusted code may not write it */
+#define ELISA_SHARE_EXCHANGE (1 << 1)  /* also calls of other attachments reach it; ELISA_CREATE_EXCHANGE */
 
 struct elisa_ioc_share {
 	__u32 size;
 	__u32 flags;
 	__u64 address, bytes; /* page-aligned */
-	__u32 buffer;         /* out: its number, an index of struct elisa_info.buffers */
+	__u32 buffer;         /* out: its number, an index of struct elisa_info.buffers; with ELISA_SHARE_EXCHANGE
+				 ELISA_EXCHANGE_FIRST + an index of the exchange's table */
 	__u32 reserved;
 };
 
@@ -166,7 +170,18 @@ struct elisa_ioc_unshare {
 	__u32 buffer;
 };
 
+/* On a host, where the kernel executes the function of ELISA_SCHEME_VMCALL for a process. */
+struct elisa_ioc_call {
+	__u32 size;
+	__u32 function;
+	__u64 arguments[5];
+	__s64 result; /* out */
+};
+
 /*
+ * Trusted code wakes a client by elisa_notify(): then poll() says that its attachment's file is readable, and read()
+ * gives how many times (__u64), and forgets them. It may be woken for nothing.
+ *
  * mmap() of an attachment: at offset ELISA_MMAP_STUB the three pages from G-1 to G+1, which must lie at their address
  * (layout.h); at ELISA_MMAP_MEMORY, with ELISA_SCHEME_DIRECT, the object's memory.
  */
@@ -236,6 +251,7 @@ struct elisa_ioc_list {
 #define ELISA_IOC_THREAD _IO(ELISA_IOCTL, 18) /* lets the calling thread mask interrupts (IOPL 3) */
 #define ELISA_IOC_SHARE _IOWR(ELISA_IOCTL, 19, struct elisa_ioc_share)
 #define ELISA_IOC_UNSHARE _IOW(ELISA_IOCTL, 20, struct elisa_ioc_unshare)
+#define ELISA_IOC_CALL _IOWR(ELISA_IOCTL, 21, struct elisa_ioc_call)
 #define ELISA_IOC_REASON _IOWR(ELISA_IOCTL, 32, struct elisa_ioc_reason)
 #define ELISA_IOC_STATS _IOWR(ELISA_IOCTL, 33, struct elisa_ioc_stats)
 #define ELISA_IOC_LIST _IOWR(ELISA_IOCTL, 34, struct elisa_ioc_list)

@@ -18,6 +18,7 @@
 
 enum elisa_op {
 	ELISA_OP_HELLO,          /* hello: the first; checks that this VM and its kernel can be served */
+	ELISA_OP_INTERRUPT,      /* interrupt: how the driver wants to be told that a client of it is to be woken */
 	ELISA_OP_BYE,            /* the driver goes: releases everything of this VM */
 	ELISA_OP_MEMORY,         /* memory: names memory of this VM, piece by piece */
 	ELISA_OP_MEMORY_RELEASE, /* id: of memory that was not handed on */
@@ -64,6 +65,11 @@ struct elisa_request {
 			__u32 user_cs, user_ss; /* what a client's code runs with: restored when a call is aborted */
 			__u64 base; /* out: start of the guest-physical addresses that are used inside, for messages */
 		} hello;
+		struct {
+			__u64 address; /* of the message-signalled interrupt; 0: none any more */
+			__u32 data;
+			__u32 reserved;
+		} interrupt;
 		struct elisa_ioc_create create;
 		struct elisa_ioc_code code; /* .blob is not used */
 		struct elisa_ioc_publish publish;

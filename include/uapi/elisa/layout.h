@@ -27,9 +27,10 @@
 /* The first GiB: the gate, and what belongs to an attachment, a vCPU, or the object's code. Offsets from ELISA_BASE. */
 /* The vCPU's EPTP list. Its distance from the gate page is a part of the code there: int3, and register operands. */
 #define ELISA_LIST_OFFSET ELISA__UL(0x00ccf000)
-#define ELISA_GATE_OFFSET ELISA__UL(0x34000000)  /* page G: the gate page in gates, the entry page in sub contexts */
-#define ELISA_INFO_OFFSET ELISA__UL(0x34002000)  /* struct elisa_info, read-only */
-#define ELISA_STACK_OFFSET ELISA__UL(0x34201000) /* lowest byte; the page below it is not mapped */
+#define ELISA_GATE_OFFSET ELISA__UL(0x34000000) /* page G: the gate page in gates, the entry page in sub contexts */
+#define ELISA_INFO_OFFSET ELISA__UL(0x34002000) /* struct elisa_info, read-only */
+#define ELISA_EXCHANGE_TABLE_OFFSET ELISA__UL(0x34003000) /* struct elisa_exchange[ELISA_EXCHANGES_MAX], read-only */
+#define ELISA_STACK_OFFSET ELISA__UL(0x34201000)          /* lowest byte; the page below it is not mapped */
 #define ELISA_STACK_SIZE ELISA__UL(0x2000)
 #define ELISA_CODE_OFFSET ELISA__UL(0x35000000) /* execute-only */
 #define ELISA_CODE_MAX ELISA__UL(0x1000000)
@@ -45,6 +46,8 @@
 #define ELISA_EXTRA_MAX (ELISA__UL(16) * ELISA_1G)
 #define ELISA_BUFFER_OFFSET (ELISA__UL(96) * ELISA_1G) /* buffers that the client has shared */
 #define ELISA_BUFFER_MAX (ELISA__UL(16) * ELISA_1G)
+#define ELISA_EXCHANGE_OFFSET (ELISA__UL(112) * ELISA_1G) /* buffers that clients share with all attachments */
+#define ELISA_EXCHANGE_MAX (ELISA__UL(16) * ELISA_1G)
 
 /* Pages G-1 and G+1 exist in the client's process only, and are the guest driver's. */
 #define ELISA_GATE (ELISA_BASE + ELISA_GATE_OFFSET)
@@ -88,14 +91,31 @@
 #define ELISA_LOCK_DEAD ELISA__UL(0xffffffffffffffff)
 #define ELISA_LOCK_WAIT 0x454c4955
 
+/*
+ * Wakes the client of another attachment of the same object: VMCALL with RAX = ELISA_NOTIFY, RDI = its number; all
+ * registers stay. A number that there is not, or not any more, is nothing to wake.
+ */
+#define ELISA_NOTIFY 0x454c4956
+
 #define ELISA_FUNCTIONS_MAX 256
 #define ELISA_BUFFERS_MAX 64
+#define ELISA_EXCHANGES_MAX 256 /* of an object, by all its attachments */
+#define ELISA_EXCHANGES_EACH 16 /* of them, by one */
+#define ELISA_EXCHANGE_BYTES (ELISA_EXCHANGE_MAX / ELISA_EXCHANGES_MAX)
+#define ELISA_EXCHANGE_FIRST 0x100 /* what such a buffer's number is counted from, where buffers have numbers */
 
 #ifndef __ASSEMBLER__
 
 struct elisa_range {
 	__u64 address; /* inside */
 	__u64 bytes;   /* 0: there is none */
+};
+
+/* A buffer that its client has shared with all attachments of an object. */
+struct elisa_exchange {
+	struct elisa_range range;
+	__u32 attachment; /* whose it is: never the number of another one again */
+	__u32 reserved[3];
 };
 
 /* What the host tells trusted code about an attachment; first argument of every function offered. One page, read-only.
@@ -107,7 +127,8 @@ struct elisa_info {
 	__u32 writable; /* the object's memory may be written */
 	__u32 reserved;
 	struct elisa_range memory, extra, data;
-	__u8 unused[952];
+	struct elisa_range exchange; /* the table of struct elisa_exchange */
+	__u8 unused[936];
 	struct elisa_range buffers[ELISA_BUFFERS_MAX];
 	__u64 functions[ELISA_FUNCTIONS_MAX]; /* addresses; the entry refuses those not used */
 };

@@ -32,4 +32,7 @@ int elisa_interpose_register(const struct elisa_interpose *interpose);
 /* Returns when no call of its functions is under way. */
 void elisa_interpose_unregister(const struct elisa_interpose *interpose);
 
+/* What elisa_notify() and waiting for a lock are in the host's kernel. */
+void elisa_interpose_notify(const struct elisa_info *info, __u32 attachment);
+
 #endif

@@ -110,6 +110,24 @@ static inline void *elisa_buffer(const struct elisa_info *info, uint64_t number,
 	return elisa_within(&info->buffers[number & elisa_index_mask(number, ELISA_BUFFERS_MAX)], offset, bytes);
 }
 
+/*
+ * The same for a buffer that a client has shared with all attachments, by its index in the exchange's table. It must be
+ * OWNER's, the number of an attachment: after that one has unshared it, its place may be another's. A call that has got
+ * an address may use it until it returns.
+ */
+static inline void *elisa_exchange(const struct elisa_info *info, uint32_t owner, uint64_t index, uint64_t offset,
+				   uint64_t bytes)
+{
+	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
+
+	if (index >= info->exchange.bytes / sizeof(*table))
+		return NULL;
+	table += index & elisa_index_mask(index, ELISA_EXCHANGES_MAX);
+	if (*(const volatile __u32 *)&table->attachment != owner)
+		return NULL;
+	return elisa_within(&table->range, offset, bytes);
+}
+
 /* The same for the object's memory, whose start holds the variables marked ELISA_SHARED. */
 static inline void *elisa_memory(const struct elisa_info *info, uint64_t offset, uint64_t bytes)
 {
@@ -163,6 +181,22 @@ static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
 static inline void elisa_lock_wait(struct elisa_lock *lock)
 {
 	asm volatile("vmcall" : : "a"((uint64_t)ELISA_LOCK_WAIT), "D"(lock) : "memory");
+}
+#endif
+
+/*
+ * Wakes the client of another attachment of this object, if it waits: one VM exit. What was written before is seen by
+ * whoever is woken.
+ */
+#if defined(__KERNEL__)
+#define elisa_notify elisa_interpose_notify
+#elif defined(ELISA_TEST)
+void elisa_notify(const struct elisa_info *info, uint32_t attachment); /* the test's */
+#else
+static inline void elisa_notify(const struct elisa_info *info, uint32_t attachment)
+{
+	(void)info;
+	asm volatile("vmcall" : : "a"((uint64_t)ELISA_NOTIFY), "D"((uint64_t)attachment) : "memory");
 }
 #endif
 

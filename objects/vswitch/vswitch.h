@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The virtual switch: between its trusted code, the clients that are its ports, and its manager.
+ *
+ * A client shares memory with all attachments (ELISA_BUFFER_EXCHANGE): packets, and the rings below. What it sends is
+ * copied once, from its memory into memory that the receiver has posted; receiving is reading one's own memory, and
+ * enters nothing. All that is in clients' memory is hostile to the switch: it reads each word once, and keeps its own
+ * count of everything.
+ */
+#ifndef ELISA_VSWITCH_H
+#define ELISA_VSWITCH_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
+#include <stdint.h>
+#endif
+
+#define VSWITCH_PORTS_MAX 64
+#define VSWITCH_QUEUES_MAX 8    /* of a port, each way */
+#define VSWITCH_RING_MAX 4096   /* slots of a ring; a power of two */
+#define VSWITCH_BURST_MAX 256   /* descriptors that one call sends */
+#define VSWITCH_PACKET_MAX 9022 /* 9000 bytes of payload, the header of 14, two tags */
+#define VSWITCH_PACKET_MIN 14
+#define VSWITCH_NAME_MAX 32
+
+/* A place in shared memory: the buffer's index (its number less 0x100) and an offset in it. */
+#define VSWITCH_WHERE(index, offset) ((uint64_t)(index) << 32 | (uint32_t)(offset))
+
+/* A part of a packet that is sent, or a place that is posted for one that is received; 16 bytes. */
+struct vswitch_slot {
+	uint64_t where;
+	uint32_t bytes; /* sent: of this part; posted: room; received: of this part */
+	uint32_t flags;
+};
+
+#define VSWITCH_MORE (1 << 0) /* the packet goes on in the next slot */
+
+/*
+ * Packets that come in, in order: the client posts places and counts them in `posted`, the switch fills them and counts
+ * them in `filled`. Counts run freely; a slot's index is its count modulo the ring's size. A slot that is filled is the
+ * client's again, and has what was received in it (`where` unchanged, `bytes`, `flags`).
+ */
+struct vswitch_ring {
+	/* The client's. */
+	uint32_t posted;
+	uint32_t waits; /* it sleeps, or is about to: the switch wakes it, and sets it to 0, when it has filled
+			   something */
+	uint8_t client_pad[56];
+	/* The switch's. */
+	uint32_t filled;
+	uint8_t switch_pad[60];
+	struct vswitch_slot slots[];
+};
+
+#define VSWITCH_BIND (1 << 0)        /* asked of the switch, or told by it: packets from other sources are dropped */
+#define VSWITCH_PROMISCUOUS (1 << 1) /* gets what goes to others too; only where the manager allows it */
+#define VSWITCH_ALL_MULTICAST (1 << 2)
+
+/* What vswitch_open reads, and answers in. In memory of the client that is shared with all attachments. */
+struct vswitch_config {
+	char name[VSWITCH_NAME_MAX]; /* printable, unique; empty: the switch gives one */
+	uint8_t mac[6];              /* all zero: the switch gives one */
+	uint16_t mtu;                /* 68 to 9000: longer packets are not delivered; 0: 1500 */
+	uint32_t flags;
+	uint32_t rx_queues, tx_queues; /* 1 to VSWITCH_QUEUES_MAX */
+	struct {
+		uint64_t where; /* of struct vswitch_ring, 64-byte aligned */
+		uint32_t size;  /* slots */
+		uint32_t reserved;
+	} rx[VSWITCH_QUEUES_MAX];
+	struct {
+		uint64_t where; /* of struct vswitch_slot[size]: what a call of vswitch_send takes, from the first on */
+		uint32_t size;  /* at most VSWITCH_BURST_MAX */
+		uint32_t reserved;
+	} tx[VSWITCH_QUEUES_MAX];
+	/* out */
+	uint32_t port;
+	uint32_t reserved;
+};
+
+/* Why packets were not delivered. */
+enum vswitch_drop {
+	VSWITCH_DROP_FULL,    /* the receiver has posted no place, or too little */
+	VSWITCH_DROP_SIZE,    /* empty, too short, or longer than the switch or the receiver takes */
+	VSWITCH_DROP_WHERE,   /* outside of the sender's memory */
+	VSWITCH_DROP_SPOOFED, /* not from the address that the port is bound to, or from one that another port is */
+	VSWITCH_DROP_POSTED,  /* the place that the receiver has posted is outside of its memory */
+	VSWITCH_DROP_LOCAL,   /* back to where it came from */
+	VSWITCH_DROP_CLOSED,  /* the receiver is gone */
+	VSWITCH_DROPS,
+};
+
+struct vswitch_counters {
+	uint64_t rx_packets, rx_bytes;    /* delivered to this port's client */
+	uint64_t tx_packets, tx_bytes;    /* taken from it */
+	uint64_t flooded;                 /* of what was taken: to all ports */
+	uint64_t rx_drops[VSWITCH_DROPS]; /* on the way to this port */
+	uint64_t tx_drops[VSWITCH_DROPS]; /* on the way in */
+	uint64_t notified;                /* how often the client was woken */
+};
+
+/*
+ * Functions, all with a negative errno for what is refused:
+ *
+ *   vswitch_open(where)                   of a struct vswitch_config; the port's number. EBUSY (this attachment has
+ * one), ENOSPC (too many ports), EEXIST (the name is taken), EADDRINUSE (the address is), EINVAL (a ring's size,
+ * alignment, a field), EFAULT (memory that is not shared), EPERM (the manager does not allow that address, or
+ * promiscuous mode) vswitch_close()                       ENOTCONN: there is none vswitch_send(queue, count) packets
+ * out of the first COUNT slots of that tx array: how many slots were taken (delivered, or dropped and counted). Fewer
+ * than COUNT: the rest stays the caller's, call again. ENOTCONN, EINVAL vswitch_set(what, value)              of an
+ * open port: VSWITCH_SET_* vswitch_counters(where)               writes a struct vswitch_counters there
+ */
+enum vswitch_set {
+	VSWITCH_SET_MAC, /* the address in the value's low 48 bits, first byte lowest */
+	VSWITCH_SET_MTU,
+	VSWITCH_SET_FLAGS, /* VSWITCH_PROMISCUOUS, VSWITCH_ALL_MULTICAST, VSWITCH_BIND */
+	VSWITCH_SET_RX, /* queue number | 1 << 32 (on) or 0: a queue that is off gets nothing, others take its part */
+};
+
+/*
+ * What the manager answers to an attach as the attachment's value (struct elisa_info.value): the port's address, first
+ * byte lowest, or 0 for any; and flags above.
+ */
+#define VSWITCH_VALUE_BIND (1ull << 48)        /* sources are checked against the address */
+#define VSWITCH_VALUE_PROMISCUOUS (1ull << 49) /* promiscuous mode is allowed */
+
+#endif
