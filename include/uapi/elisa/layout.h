@@ -127,8 +127,8 @@ struct elisa_info {
 	__u32 writable; /* the object's memory may be written */
 	__u32 reserved;
 	struct elisa_range memory, extra, data;
-	struct elisa_range exchange; /* the table of struct elisa_exchange */
 	__u8 unused[936];
+	struct elisa_range exchange; /* the table of struct elisa_exchange */
 	struct elisa_range buffers[ELISA_BUFFERS_MAX];
 	__u64 functions[ELISA_FUNCTIONS_MAX]; /* addresses; the entry refuses those not used */
 };
