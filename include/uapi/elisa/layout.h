@@ -115,7 +115,8 @@ struct elisa_range {
 struct elisa_exchange {
 	struct elisa_range range;
 	__u32 attachment; /* whose it is: never the number of another one again */
-	__u32 reserved[3];
+	__u32 reserved;
+	__u64 serial; /* of this sharing: never that of another one again */
 };
 
 /* What the host tells trusted code about an attachment; first argument of every function offered. One page, read-only.

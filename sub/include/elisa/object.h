@@ -128,6 +128,17 @@ static inline void *elisa_exchange(const struct elisa_info *info, uint32_t owner
 	return elisa_within(&table->range, offset, bytes);
 }
 
+/* Which sharing that is: another one has another serial, also if its owner and index are the same. 0: none. */
+static inline uint64_t elisa_exchange_serial(const struct elisa_info *info, uint32_t owner, uint64_t index)
+{
+	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
+
+	if (index >= info->exchange.bytes / sizeof(*table))
+		return 0;
+	table += index & elisa_index_mask(index, ELISA_EXCHANGES_MAX);
+	return *(const volatile __u32 *)&table->attachment == owner ? *(const volatile __u64 *)&table->serial : 0;
+}
+
 /* The same for the object's memory, whose start holds the variables marked ELISA_SHARED. */
 static inline void *elisa_memory(const struct elisa_info *info, uint64_t offset, uint64_t bytes)
 {
