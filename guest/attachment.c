@@ -252,7 +252,7 @@ int elisa_attachment_share(struct elisa_attachment *attachment, struct list_head
 	struct elisa_memory *memory;
 	int error;
 
-	if (share->flags & ~ELISA_SHARE_READ_ONLY || share->reserved)
+	if (share->flags & ~(ELISA_SHARE_READ_ONLY | ELISA_SHARE_EXCHANGE) || share->reserved)
 		return elisa_refuse(why, -EINVAL, "unknown flags, or a reserved field that is not zero");
 	error = elisa_memory_pin(&memory, "buffer", share->address, share->bytes, ELISA_BUFFER_MAX,
 				 !(share->flags & ELISA_SHARE_READ_ONLY), why);

@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include "attachment.h"
+#include "interrupt.h"
 #include "memory.h"
 #include "object.h"
 #include "stub.h"
@@ -20,6 +21,7 @@ struct elisa_file {
 	/* The file's role: at most one is set, once. */
 	struct elisa_object *object;
 	struct elisa_attachment *attachment;
+	atomic64_t seen; /* how often its client has been woken, as far as it knows */
 	struct list_head buffers;
 	spinlock_t reason_lock;  /* reason; taken last */
 	struct elisa_why reason; /* of the last error */
@@ -91,6 +93,7 @@ static int attach(struct elisa_file *file, union argument *argument, struct elis
 	struct elisa_attachment *attachment;
 	int error = elisa_attachment_get(&attachment, &argument->attach, why);
 
+	atomic64_set(&file->seen, elisa_interrupt_count());
 	if (!error)
 		smp_store_release(&file->attachment, attachment);
 	return error;
@@ -278,15 +281,38 @@ static long control(struct file *filp, unsigned int command, unsigned long user)
 	return explain(file, error, &why);
 }
 
+/* How often the client was woken since it last asked. */
+static ssize_t read_woken(struct elisa_file *file, char __user *to, size_t bytes, bool wait, struct elisa_why *why)
+{
+	u64 seen = atomic64_read(&file->seen), now;
+	int error;
+
+	if (bytes < sizeof(now))
+		return elisa_refuse(why, -EINVAL, "a count has %zu bytes", sizeof(now));
+	error = elisa_interrupt_wait(seen, wait, &now);
+	if (error == -EOPNOTSUPP)
+		return elisa_refuse(why, error, "this kernel has no interrupt to wake clients by");
+	if (error)
+		return error;
+	atomic64_set(&file->seen, now);
+	now -= seen;
+	if (copy_to_user(to, &now, sizeof(now)))
+		return elisa_refuse(why, -EFAULT, "the count cannot be written to %#lx", (unsigned long)to);
+	return sizeof(now);
+}
+
 static ssize_t read(struct file *filp, char __user *to, size_t bytes, loff_t *offset)
 {
 	struct elisa_file *file = filp->private_data;
 	struct elisa_object *object = smp_load_acquire(&file->object);
+	bool wait = !(filp->f_flags & O_NONBLOCK);
 	struct elisa_why why = {};
 
+	if (smp_load_acquire(&file->attachment))
+		return explain(file, read_woken(file, to, bytes, wait, &why), &why);
 	if (!object)
-		return explain(file, elisa_refuse(&why, -EINVAL, "this file is no object: it has no events"), &why);
-	return explain(file, elisa_object_read(object, to, bytes, !(filp->f_flags & O_NONBLOCK), &why), &why);
+		return explain(file, elisa_refuse(&why, -EINVAL, "this file is neither object nor attachment"), &why);
+	return explain(file, elisa_object_read(object, to, bytes, wait, &why), &why);
 }
 
 static __poll_t poll(struct file *filp, struct poll_table_struct *table)
@@ -294,6 +320,8 @@ static __poll_t poll(struct file *filp, struct poll_table_struct *table)
 	struct elisa_file *file = filp->private_data;
 	struct elisa_object *object = smp_load_acquire(&file->object);
 
+	if (smp_load_acquire(&file->attachment))
+		return elisa_interrupt_poll(atomic64_read(&file->seen), filp, table);
 	return object ? elisa_object_poll(object, filp, table) : EPOLLERR;
 }
 

@@ -4,13 +4,14 @@
  *
  * The host's module does the work, and trusts nothing of what comes from here; this driver keeps processes of this VM
  * apart from each other, and keeps memory in its place for as long as the host uses it. It asks the host by VMCALL
- * (request.c) and is never called back.
+ * (request.c), and is told by an interrupt that somebody is to be woken.
  *
  *	file.c        open files: roles, the table of ioctls, reasons
  *	object.c      a manager's end: memory, code, events
  *	attachment.c  a client's end: one attachment of this VM for all its processes; buffers
  *	memory.c      pages of processes, pinned and charged, and what the host calls them
  *	stub.c        the two pages around the gate
+ *	interrupt.c   clients that wait, and how the host wakes them
  *	compat.h      where kernels differ
  *
  * Calls do not come by here: after a thread's first, they never enter the kernel.
@@ -24,6 +25,7 @@
 #include <linux/reboot.h>
 
 #include "file.h"
+#include "interrupt.h"
 #include "memory.h"
 #include "object.h"
 #include "request.h"
@@ -99,9 +101,12 @@ static int __init init(void)
 	error = hello();
 	if (error)
 		goto object;
-	error = register_reboot_notifier(&reboot);
+	error = elisa_interrupt_init();
 	if (error)
 		goto bye;
+	error = register_reboot_notifier(&reboot);
+	if (error)
+		goto interrupt;
 	error = misc_register(&device);
 	if (error)
 		goto reboot;
@@ -109,6 +114,8 @@ static int __init init(void)
 
 reboot:
 	unregister_reboot_notifier(&reboot);
+interrupt:
+	elisa_interrupt_uninit();
 bye:
 	bye();
 object:
@@ -128,6 +135,7 @@ static void __exit uninit(void)
 {
 	misc_deregister(&device);
 	unregister_reboot_notifier(&reboot);
+	elisa_interrupt_uninit();
 	bye();
 	elisa_object_uninit();
 	elisa_stub_uninit();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Requests to the host's module. From process context only: the host may sleep. */
+/* Requests to the host's module. It may sleep, which to this kernel is a vCPU that does not run. */
 #ifndef GUEST_REQUEST_H
 #define GUEST_REQUEST_H
 

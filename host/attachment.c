@@ -8,6 +8,7 @@
 #include "change.h"
 #include "direct.h"
 #include "entry.h"
+#include "exchange.h"
 #include "gate.h"
 #include "inside.h"
 #include "interpose.h"
@@ -17,6 +18,7 @@
 struct elisa_inside elisa_inside;
 DEFINE_SRCU(elisa_call_srcu);
 static u32 last_id;
+static DEFINE_XARRAY(by_number); /* those that may be called; changed with elisa_lock held, read under elisa_call_srcu */
 
 /* Buffers that a CPU may have read ahead are cleared on the way out where the CPU leaks them (MDS, TAA, MMIO stale
  * data). */
@@ -49,6 +51,7 @@ static void release(struct kref *ref)
 {
 	struct elisa_attachment *attachment = container_of(ref, struct elisa_attachment, ref);
 
+	xa_erase(&by_number, attachment->id);
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		elisa_memory_destroy(attachment->buffers[i]);
 	elisa_ept_destroy(&attachment->buffers_ept);
@@ -147,6 +150,8 @@ static int build(struct elisa_attachment *attachment)
 	if (!error)
 		error = map_page(attachment, &attachment->entry_pt, ELISA_INFO_OFFSET, attachment->info,
 				 ELISA_EPT_READ);
+	if (!error)
+		error = elisa_exchange_attach(attachment);
 	return error ? error : build_data(attachment);
 }
 
@@ -162,7 +167,7 @@ static u32 free_slot(const struct elisa_vm *vm)
 
 static int check_vm(struct elisa_vm *vm, struct elisa_why *why)
 {
-	if (elisa_vm_has_memory(vm->kvm, elisa_inside.base, ELISA_REGION_BYTES))
+	if (vm->kvm && elisa_vm_has_memory(vm->kvm, elisa_inside.base, ELISA_REGION_BYTES))
 		return elisa_refuse(why, -EADDRINUSE,
 				    "the VM has memory in the addresses kept for calls, from %#llx on",
 				    elisa_inside.base);
@@ -176,6 +181,9 @@ static void publish(struct elisa_attachment *attachment)
 	struct elisa_vm *vm = attachment->vm;
 
 	WRITE_ONCE(attachment->state, 0);
+	wake_up_all(&attachment->wait);
+	/* The place was reserved. */
+	xa_store(&by_number, attachment->id, attachment, GFP_KERNEL);
 	smp_store_release(&vm->slots[attachment->slot], attachment);
 	if (attachment->scheme == ELISA_SCHEME_GATE && !vm->callable++) {
 		/* Every vCPU passes its next entry, and has VMFUNC on from then; nothing was cached of the new tables.
@@ -205,6 +213,7 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 	kref_init(&attachment->ref);
 	INIT_LIST_HEAD(&attachment->pairs);
 	INIT_WORK(&attachment->expel, elisa_watchdog_expel);
+	init_waitqueue_head(&attachment->wait);
 	elisa_pages_init(&attachment->pages);
 	attachment->object = object;
 	elisa_object_get(object);
@@ -216,7 +225,7 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 	attachment->state = -EINPROGRESS;
 	error = -ENOMEM;
 	attachment->info = elisa_page_alloc(&attachment->pages);
-	if (!attachment->info)
+	if (!attachment->info || xa_reserve(&by_number, attachment->id, GFP_KERNEL))
 		goto refuse;
 	fill_info(attachment);
 	if (scheme == ELISA_SCHEME_GATE) {
@@ -385,7 +394,10 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	 * what they mapped are used again.
 	 */
 	elisa_flush_all_cpus();
-	/* Calls that the host executes have ended after this. */
+	/* A client that sleeps looks why, and calls. */
+	elisa_attachment_wake(attachment);
+	xa_store(&by_number, attachment->id, NULL, GFP_KERNEL);
+	/* Calls that the host executes, and those who wake it, have ended after this. */
 	synchronize_srcu_expedited(&elisa_call_srcu);
 	list_for_each_entry(pair, &attachment->pairs, in_attachment)
 		if (cmpxchg(&pair->cpu->held, pair, NULL) == pair)
@@ -404,6 +416,7 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		if (attachment->buffers[i])
 			forget_buffer(attachment, i);
+	elisa_exchange_leave(attachment);
 	if (attachment->scheme == ELISA_SCHEME_VMCALL)
 		elisa_interpose_detach(attachment);
 	if (attachment->scheme == ELISA_SCHEME_DIRECT)
@@ -426,6 +439,31 @@ static void nudge_all(struct elisa_vm *vm)
 	for (unsigned int i = 0; !vm->gone && i < KVM_MAX_VCPUS; i++)
 		if (vm->cpus[i])
 			elisa_vcpu_nudge(vm->cpus[i]->vcpu);
+}
+
+struct elisa_attachment *elisa_attachment_of_number(u32 number)
+{
+	return xa_load(&by_number, number);
+}
+
+void elisa_attachment_wake(struct elisa_attachment *attachment)
+{
+	if (attachment->vm->kvm) {
+		elisa_vm_interrupt(attachment->vm);
+	} else {
+		atomic64_inc(&attachment->woken);
+		wake_up_all(&attachment->wait);
+	}
+}
+
+void elisa_attachment_wake_number(const struct elisa_object *object, u32 number)
+{
+	int index = srcu_read_lock(&elisa_call_srcu);
+	struct elisa_attachment *attachment = elisa_attachment_of_number(number);
+
+	if (attachment && READ_ONCE(attachment->object) == object)
+		elisa_attachment_wake(attachment);
+	srcu_read_unlock(&elisa_call_srcu, index);
 }
 
 void elisa_attachment_put(struct elisa_attachment *attachment)
@@ -500,9 +538,10 @@ static int map_buffer(struct elisa_attachment *attachment, int buffer, struct el
 	return 0;
 }
 
-int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,
+int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, u32 flags, u32 *buffer,
 			   struct elisa_why *why)
 {
+	bool writable = !(flags & ELISA_SHARE_READ_ONLY);
 	int number = new_buffer(attachment), error;
 
 	if (attachment->state)
@@ -511,12 +550,14 @@ int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_mem
 		return elisa_refuse(why, -EOPNOTSUPP, "with direct mapping there is nobody to share a buffer with");
 	if (attachment->scheme == ELISA_SCHEME_VMCALL && !writable)
 		return elisa_refuse(why, -EOPNOTSUPP, "the host's version would not keep to a read-only buffer");
+	if (!elisa_change_is_backed(attachment->vm, memory))
+		return elisa_refuse(why, -EBUSY, "the VM's memory is being migrated, or has just changed");
+	if (flags & ELISA_SHARE_EXCHANGE)
+		return elisa_exchange_share(attachment, memory, writable, buffer, why);
 	if (number < 0)
 		return elisa_refuse(why, -ENOSPC, "%d buffers are shared already", ELISA_BUFFERS_MAX);
 	if (memory->bytes > ELISA_BUFFER_BYTES)
 		return elisa_refuse(why, -E2BIG, "a buffer has at most %lu MiB", ELISA_BUFFER_BYTES >> 20);
-	if (!elisa_change_is_backed(attachment->vm, memory))
-		return elisa_refuse(why, -EBUSY, "the VM's memory is being migrated, or has just changed");
 	error = map_buffer(attachment, number, memory, writable);
 	if (error)
 		return elisa_refuse(why, error, "no memory for the buffer's tables");
@@ -540,8 +581,12 @@ void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer)
 	struct elisa_event event = elisa_attachment_event(attachment, ELISA_EVENT_REVOKE);
 
 	event.buffer = buffer;
-	__set_bit(buffer, attachment->revoked);
-	take_buffer(attachment, buffer);
+	if (buffer < ELISA_BUFFERS_MAX) {
+		__set_bit(buffer, attachment->revoked);
+		take_buffer(attachment, buffer);
+	} else {
+		elisa_exchange_revoke(attachment, buffer);
+	}
 	pr_notice_ratelimited("elisa: buffer %u of VM %u for %s is revoked: the memory under it has changed\n", buffer,
 			      attachment->vm->id, attachment->object->name);
 	elisa_object_event(attachment->object, &event);
@@ -549,6 +594,8 @@ void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer)
 
 int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why)
 {
+	if (buffer >= ELISA_EXCHANGE_FIRST && attachment->object)
+		return elisa_exchange_unshare(attachment, buffer, why);
 	if (buffer < ELISA_BUFFERS_MAX && __test_and_clear_bit(buffer, attachment->revoked))
 		return 0;
 	if (buffer >= ELISA_BUFFERS_MAX || !attachment->buffers[buffer])

@@ -35,6 +35,8 @@ struct elisa_attachment {
 	struct elisa_memory *buffers[ELISA_BUFFERS_MAX];
 	DECLARE_BITMAP(revoked,
 		       ELISA_BUFFERS_MAX); /* buffers that were taken away: their numbers are the client's still */
+	atomic64_t woken; /* how often, and not yet told to the client; one on the host */
+	wait_queue_head_t wait;
 	struct list_head pairs;
 	u32 pair_count;
 	atomic64_t aborts;
@@ -55,6 +57,8 @@ struct elisa_pair {
 	struct elisa_ept stack_pt;
 	void *stack[ELISA_STACK_SIZE / ELISA_PAGE];
 	u32 number;   /* as holder of locks */
+	bool awaited; /* the call below was going on when the exchange asked */
+	u32 awaited_call;
 	bool revoked; /* a lock was taken from the call below, which may not go on */
 	u32 revoked_call;
 };
@@ -81,9 +85,15 @@ void elisa_attachment_kill(struct elisa_attachment *attachment, int error);
 /* An event of KIND about it, without what is that kind's own. From any context. */
 struct elisa_event elisa_attachment_event(const struct elisa_attachment *attachment, u32 kind);
 void elisa_attachment_put(struct elisa_attachment *attachment);
+/* Wakes its client: a process of the host, or whoever waits in its VM. From any thread that may sleep. */
+void elisa_attachment_wake(struct elisa_attachment *attachment);
+/* The same by its number, if it is OBJECT's, which is not looked into; without elisa_lock. */
+void elisa_attachment_wake_number(const struct elisa_object *object, u32 number);
+/* By its number, with elisa_call_srcu held, or NULL. */
+struct elisa_attachment *elisa_attachment_of_number(u32 number);
 struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id);
-/* Takes MEMORY over when it succeeds. */
-int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, bool writable, u32 *buffer,
+/* Takes MEMORY over when it succeeds; FLAGS are ELISA_SHARE_*. */
+int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, u32 flags, u32 *buffer,
 			   struct elisa_why *why);
 /* The memory under it has changed: nobody reaches it any more. */
 void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer);

@@ -10,6 +10,7 @@
 #include <linux/version.h>
 
 #include "attachment.h"
+#include "exchange.h"
 #include "kvm.h"
 
 #define TRIES 3 /* a page that is about to be moved is missing for a moment, and comes back as it is pinned */
@@ -272,10 +273,12 @@ void elisa_change_recheck(struct work_struct *work)
 	mutex_lock(&elisa_lock);
 	/* Else there are no slots any more. */
 	if (!vm->gone)
-		list_for_each_entry(attachment, &vm->attachments, in_vm)
+		list_for_each_entry(attachment, &vm->attachments, in_vm) {
 			for (u32 i = 0; i < ELISA_BUFFERS_MAX; i++)
 				if (attachment->buffers[i] && !elisa_change_is_backed(vm, attachment->buffers[i]))
 					elisa_attachment_revoke(attachment, i);
+			elisa_exchange_recheck(attachment);
+		}
 	elisa_vm_put(vm);
 	mutex_unlock(&elisa_lock);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /dev/elisa on the host: for managers and the tool. */
+/* /dev/elisa on the host: for managers, the tool, and clients for which the host executes functions. */
 #include "device.h"
 
 #include <linux/fs.h>
@@ -11,12 +11,14 @@
 #include <linux/vmalloc.h>
 
 #include "attachment.h"
+#include "client.h"
 #include "list.h"
 
-/* An open file: a manager's object, once it was made. */
+/* An open file: a manager's object or a client, once it was made. */
 struct session {
 	struct mutex lock; /* one ioctl at a time; taken before elisa_lock */
 	struct elisa_object *object;
+	struct elisa_client *client;
 	struct elisa_why why; /* of the last refusal */
 };
 
@@ -28,6 +30,11 @@ union argument {
 	struct elisa_ioc_publish publish;
 	struct elisa_ioc_grant grant;
 	struct elisa_ioc_answer answer;
+	struct elisa_ioc_attach attach;
+	struct elisa_ioc_function function;
+	struct elisa_ioc_share share;
+	struct elisa_ioc_unshare unshare;
+	struct elisa_ioc_call call;
 	struct elisa_ioc_reason reason;
 	struct elisa_ioc_stats stats;
 	struct elisa_ioc_list list;
@@ -38,8 +45,6 @@ static int create(struct session *session, union argument *argument)
 	struct elisa_object *object;
 	int error;
 
-	if (session->object)
-		return elisa_refuse(&session->why, -EBUSY, "this file is an object already: open another");
 	mutex_lock(&elisa_lock);
 	error = elisa_object_create(&object, NULL, argument->create.flags, &session->why);
 	mutex_unlock(&elisa_lock);
@@ -151,9 +156,35 @@ static int withdraw(struct session *session, union argument *argument)
 	return 0;
 }
 
-static int not_here(struct session *session, union argument *argument)
+static int attach(struct session *session, union argument *argument)
 {
-	return elisa_refuse(&session->why, -EOPNOTSUPP, "clients are in guests: a process of the host does not attach");
+	struct elisa_client *client;
+	int error = elisa_client_attach(&client, &argument->attach, &session->why);
+
+	/* For calls, read() and poll(), which take no lock. */
+	if (!error)
+		smp_store_release(&session->client, client);
+	return error;
+}
+
+static int function(struct session *session, union argument *argument)
+{
+	return elisa_client_function(session->client, &argument->function, &session->why);
+}
+
+static int share(struct session *session, union argument *argument)
+{
+	return elisa_client_share(session->client, &argument->share, &session->why);
+}
+
+static int unshare(struct session *session, union argument *argument)
+{
+	return elisa_client_unshare(session->client, argument->unshare.buffer, &session->why);
+}
+
+static int thread(struct session *session, union argument *argument)
+{
+	return elisa_refuse(&session->why, -EOPNOTSUPP, "a process of the host enters nothing: nothing is masked");
 }
 
 static int reason(struct session *session, union argument *argument)
@@ -185,29 +216,50 @@ static int list(struct session *session, union argument *argument)
 	return error;
 }
 
+/* What a file must be for an ioctl. */
+enum role { NOTHING_YET, OBJECT, CLIENT, ANYTHING };
+
 /* What the ioctls are, by number. */
 static const struct operation {
 	unsigned int command;
 	int (*carry_out)(struct session *session, union argument *argument);
-	bool needs_object;
+	enum role role;
 } operations[] = {
-	{ ELISA_IOC_CREATE, create, false },     { ELISA_IOC_MEMORY, set_memory, true },
-	{ ELISA_IOC_CODE, set_code, true },      { ELISA_IOC_PUBLISH, publish, true },
-	{ ELISA_IOC_GRANT, grant, true },        { ELISA_IOC_ANSWER, answer, true },
-	{ ELISA_IOC_WITHDRAW, withdraw, true },  { ELISA_IOC_ATTACH, not_here, false },
-	{ ELISA_IOC_FUNCTION, not_here, false }, { ELISA_IOC_THREAD, not_here, false },
-	{ ELISA_IOC_SHARE, not_here, false },    { ELISA_IOC_UNSHARE, not_here, false },
-	{ ELISA_IOC_REASON, reason, false },     { ELISA_IOC_STATS, stats, false },
-	{ ELISA_IOC_LIST, list, false },
+	{ ELISA_IOC_CREATE, create, NOTHING_YET },
+	{ ELISA_IOC_MEMORY, set_memory, OBJECT },
+	{ ELISA_IOC_CODE, set_code, OBJECT },
+	{ ELISA_IOC_PUBLISH, publish, OBJECT },
+	{ ELISA_IOC_GRANT, grant, OBJECT },
+	{ ELISA_IOC_ANSWER, answer, OBJECT },
+	{ ELISA_IOC_WITHDRAW, withdraw, OBJECT },
+	{ ELISA_IOC_ATTACH, attach, NOTHING_YET },
+	{ ELISA_IOC_FUNCTION, function, CLIENT },
+	{ ELISA_IOC_THREAD, thread, CLIENT },
+	{ ELISA_IOC_SHARE, share, CLIENT },
+	{ ELISA_IOC_UNSHARE, unshare, CLIENT },
+	{ ELISA_IOC_REASON, reason, ANYTHING },
+	{ ELISA_IOC_STATS, stats, ANYTHING },
+	{ ELISA_IOC_LIST, list, ANYTHING },
 };
+
+static int check_role(struct session *session, enum role wanted)
+{
+	if (wanted == NOTHING_YET && (session->object || session->client))
+		return elisa_refuse(&session->why, -EBUSY, "this file is an %s already: open another",
+				    session->object ? "object" : "attachment");
+	if (wanted == OBJECT && !session->object)
+		return elisa_refuse(&session->why, -EINVAL, "this file is no object: make one first");
+	if (wanted == CLIENT && !session->client)
+		return elisa_refuse(&session->why, -EINVAL, "this file is no attachment: attach first");
+	return 0;
+}
 
 static int carry_out(struct session *session, const struct operation *operation, union argument *argument)
 {
-	int error;
+	int error = check_role(session, operation->role);
 
-	if (operation->needs_object && !session->object)
-		return elisa_refuse(&session->why, -EINVAL, "this file is no object: make one first");
-	error = operation->carry_out(session, argument);
+	if (!error)
+		error = operation->carry_out(session, argument);
 	/* The end of a list is no refusal. */
 	if (error && operation->command != ELISA_IOC_LIST)
 		pr_notice_ratelimited("elisa: %s: %s\n", current->comm, session->why.text);
@@ -235,6 +287,21 @@ static int copy_in(const struct operation *operation, union argument *argument, 
 	return 0;
 }
 
+/* Of many threads at once: no lock, and no reason but the number. */
+static long call(struct session *session, struct elisa_ioc_call __user *where)
+{
+	struct elisa_client *client = smp_load_acquire(&session->client);
+	struct elisa_ioc_call call;
+
+	if (!client)
+		return -EINVAL;
+	if (copy_from_user(&call, where, sizeof(call)))
+		return -EFAULT;
+	if (call.size != sizeof(call))
+		return -EINVAL;
+	return put_user(elisa_client_call(client, &call), &where->result);
+}
+
 static long session_ioctl(struct file *file, unsigned int command, unsigned long where)
 {
 	struct session *session = file->private_data;
@@ -242,6 +309,8 @@ static long session_ioctl(struct file *file, unsigned int command, unsigned long
 	union argument argument;
 	long error;
 
+	if (command == ELISA_IOC_CALL)
+		return call(session, (void __user *)where);
 	while (operation < operations + ARRAY_SIZE(operations) && operation->command != command)
 		operation++;
 	if (operation == operations + ARRAY_SIZE(operations))
@@ -277,17 +346,35 @@ static int session_release(struct inode *inode, struct file *file)
 		elisa_object_close(session->object);
 		mutex_unlock(&elisa_lock);
 	}
+	if (session->client)
+		elisa_client_detach(session->client);
 	kfree(session);
 	return 0;
+}
+
+static ssize_t read_woken(struct elisa_client *client, struct file *file, char __user *to, size_t size)
+{
+	u64 woken;
+	int error;
+
+	if (size < sizeof(woken))
+		return -EINVAL;
+	error = elisa_client_read(client, &woken, !(file->f_flags & O_NONBLOCK));
+	if (error)
+		return error;
+	return put_user(woken, (u64 __user *)to) ? -EFAULT : sizeof(woken);
 }
 
 static ssize_t session_read(struct file *file, char __user *to, size_t size, loff_t *offset)
 {
 	struct session *session = file->private_data;
 	struct elisa_object *object = smp_load_acquire(&session->object);
+	struct elisa_client *client = smp_load_acquire(&session->client);
 	struct elisa_event event;
 	int error;
 
+	if (client)
+		return read_woken(client, file, to, size);
 	if (!object || size < sizeof(event))
 		return -EINVAL;
 	error = elisa_object_next_event(object, &event);
@@ -303,7 +390,10 @@ static __poll_t session_poll(struct file *file, poll_table *table)
 {
 	struct session *session = file->private_data;
 	struct elisa_object *object = smp_load_acquire(&session->object);
+	struct elisa_client *client = smp_load_acquire(&session->client);
 
+	if (client)
+		return elisa_client_poll(client, file, table);
 	if (!object)
 		return EPOLLERR;
 	poll_wait(file, &object->events_wait, table);

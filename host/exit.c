@@ -78,13 +78,21 @@ static bool handle_vmfunc(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 	return true;
 }
 
+static s64 call_of_host(struct elisa_vm *vm, const unsigned long *regs)
+{
+	const u64 arguments[] = { regs[VCPU_REGS_RSI], regs[VCPU_REGS_RDX], regs[VCPU_REGS_R11], regs[VCPU_REGS_R8],
+				  regs[VCPU_REGS_R9] };
+
+	return elisa_interpose_call(vm, regs[VCPU_REGS_RCX], regs[VCPU_REGS_R10], arguments);
+}
+
 /* SDM, "VMCALL": exits at any privilege level, with RIP at the instruction. */
 static bool handle_vmcall(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 {
 	u32 what = vcpu->arch.regs[VCPU_REGS_RAX];
 
 	if (what == ELISA_HYPERCALL_CALL && vm)
-		vcpu->arch.regs[VCPU_REGS_RAX] = elisa_interpose_call(vm, vcpu);
+		vcpu->arch.regs[VCPU_REGS_RAX] = call_of_host(vm, vcpu->arch.regs);
 	else if (what == ELISA_HYPERCALL && !at_user_level())
 		vcpu->arch.regs[VCPU_REGS_RAX] = elisa_request(vcpu);
 	else
@@ -93,6 +101,26 @@ static bool handle_vmcall(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 	elisa_vmwrite(GUEST_INTERRUPTIBILITY_INFO,
 		      elisa_vmread(GUEST_INTERRUPTIBILITY_INFO) & ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
 	return true;
+}
+
+/* The exits that code inside has meant. */
+static void serve_inside(struct elisa_cpu *cpu)
+{
+	int hold = elisa_kvm_hold();
+	const struct elisa_object *object;
+	const struct elisa_pair *held;
+
+	if (cpu->lock_wait)
+		elisa_lock_wait(cpu, cpu->lock_wait);
+	/* Detaching may destroy the pair. */
+	rcu_read_lock();
+	held = READ_ONCE(cpu->held);
+	object = held ? READ_ONCE(held->attachment->object) : NULL;
+	rcu_read_unlock();
+	if (cpu->wakes && object)
+		elisa_attachment_wake_number(object, cpu->wakes);
+	cpu->lock_wait = cpu->wakes = 0;
+	elisa_kvm_release(hold);
 }
 
 bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
@@ -109,13 +137,8 @@ bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
 		if (cpu->taken.vector)
 			elisa_vcpu_inject_interrupt(vcpu, cpu->taken.vector);
 		cpu->taken.vector = 0;
-		if (cpu->lock_wait) {
-			int held = elisa_kvm_hold();
-
-			elisa_lock_wait(cpu, cpu->lock_wait);
-			cpu->lock_wait = 0;
-			elisa_kvm_release(held);
-		}
+		if (cpu->lock_wait || cpu->wakes)
+			serve_inside(cpu);
 		return true;
 	}
 	reason = elisa_vmread(VM_EXIT_REASON);

@@ -8,6 +8,7 @@
 #include "inside.h"
 
 #include <asm/vmx.h>
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/timekeeping.h>
 
@@ -86,7 +87,8 @@ static bool is_harmless(const struct kvm_vcpu *vcpu, u32 reason)
 	case EXIT_REASON_TPR_BELOW_THRESHOLD:
 		return true;
 	case EXIT_REASON_VMCALL:
-		return (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_LOCK_WAIT;
+		return (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_LOCK_WAIT ||
+		       (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_NOTIFY;
 	case EXIT_REASON_EXCEPTION_NMI:
 		return (elisa_vmread(VM_EXIT_INTR_INFO) & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR;
 	default:
@@ -264,7 +266,14 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	/* The interrupt flag stays as it is, so that KVM delivers what it would have delivered. */
 	taken->shown_rflags = X86_EFLAGS_FIXED | (taken->rflags & (X86_EFLAGS_IF | X86_EFLAGS_IOPL));
 	show(vcpu, cpu, taken);
-	cpu->lock_wait = taken->harmless && reason == EXIT_REASON_VMCALL ? taken->regs[VCPU_REGS_RDI] : 0;
+	cpu->lock_wait = cpu->wakes = 0;
+	if (taken->harmless && reason == EXIT_REASON_VMCALL) {
+		if ((u32)taken->regs[VCPU_REGS_RAX] == ELISA_LOCK_WAIT)
+			cpu->lock_wait = taken->regs[VCPU_REGS_RDI];
+		else
+			cpu->wakes = taken->regs[VCPU_REGS_RDI];
+	}
+	WRITE_ONCE(cpu->goes_on, taken->harmless ? taken->pair : NULL);
 	WRITE_ONCE(cpu->held, taken->harmless ? taken->pair : NULL);
 	cpu->swallow = !failed && !is_for_kvm(vcpu, reason);
 	if (!taken->harmless) {
@@ -304,6 +313,7 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 	cpu->cr4 = elisa_vmread(GUEST_CR4);
 	cpu->efer = vcpu->arch.efer;
 	eptp = elisa_vmread(EPT_POINTER);
+	WRITE_ONCE(cpu->goes_on, NULL);
 	if (likely(eptp == cpu->default_eptp))
 		cpu->ran_pair = NULL;
 	else if (!complete_return(vcpu, cpu))
@@ -351,6 +361,7 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 			taken->error = state;
 			vcpu->arch.regs[VCPU_REGS_RDX] = state;
 		}
+		WRITE_ONCE(cpu->goes_on, NULL);
 		elisa_abort_report(taken, taken->error);
 		return;
 	}
@@ -490,6 +501,41 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	cpu->on = allowed;
 	if (allowed)
 		WRITE_ONCE(cpu->where, raw_smp_processor_id());
+}
+
+/* Those that go on, of the ones that are awaited. */
+static bool anybody_awaited(struct elisa_object *object)
+{
+	struct elisa_attachment *attachment;
+	struct elisa_pair *pair;
+	bool any = false;
+
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		list_for_each_entry(pair, &attachment->pairs, in_attachment) {
+			pair->awaited = pair->awaited && READ_ONCE(pair->cpu->goes_on) == pair &&
+					(u32)elisa_pair_frame(pair, ELISA_FRAME_CALLS) == pair->awaited_call;
+			any |= pair->awaited;
+		}
+	return any;
+}
+
+void elisa_inside_wait(struct elisa_object *object)
+{
+	ktime_t until = ktime_add_ms(ktime_get(), elisa_call_limit_ms);
+	struct elisa_attachment *attachment;
+	struct elisa_pair *pair;
+
+	/* The exit of each tells what it is in. A call that begins later, or on a vCPU that is outside now, is no matter. */
+	elisa_flush_all_cpus();
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		list_for_each_entry(pair, &attachment->pairs, in_attachment) {
+			pair->awaited_call = elisa_pair_frame(pair, ELISA_FRAME_CALLS);
+			pair->awaited = true;
+		}
+	while (anybody_awaited(object) && ktime_before(ktime_get(), until)) {
+		usleep_range(100, 200);
+		elisa_flush_all_cpus();
+	}
 }
 
 void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result)

@@ -22,6 +22,11 @@ struct elisa_taken {
 	u64 shown_regs[NR_VCPU_REGS], shown_rflags; /* what KVM sees meanwhile */
 };
 
+/* What somebody waits for. */
+struct elisa_lock_waiter {
+	u64 word, since_ns;
+};
+
 struct elisa_cpu {
 	struct kvm_vcpu *vcpu;
 	struct elisa_vm *vm;
@@ -40,6 +45,8 @@ struct elisa_cpu {
 	u64 ran_ns, entered_ns;            /* how long the present call has been seen inside */
 	const struct elisa_pair *ran_pair; /* which call that was */
 	u64 ran_calls;
+	struct elisa_pair *goes_on; /* the pair of the call that it was in at its last exit, and may still be; never
+				       followed */
 	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
 	int detached;            /* what the call that was held returns, since detaching has cleared it; or 0 */
 	struct elisa_taken taken;
@@ -47,7 +54,8 @@ struct elisa_cpu {
 	bool home_exits; /* likewise: code that is not vetted goes on, and only its return tells that its call has ended
 			  */
 	u64 lock_wait;   /* this exit asks for the lock at this address, inside */
-	u64 lock_word, lock_since_ns; /* what it has waited for before */
+	u32 wakes;       /* this exit wakes the client of the attachment with this number */
+	struct elisa_lock_waiter waiter;
 	bool unvetted;                /* it has called code that is not vetted */
 	int where;                    /* the CPU that runs its guest, or -1; for the watchdog, as all below */
 	u64 exits;
@@ -68,6 +76,11 @@ void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
 /* The lock at ADDRESS is taken from a holder that does not go on. In a vCPU's thread, its call taken out; elisa_lock is
  * not held. */
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address);
+/*
+ * Waits until the calls that are inside OBJECT now have ended, or beyond their limit: nobody takes it for granted. With
+ * elisa_lock held.
+ */
+void elisa_inside_wait(struct elisa_object *object);
 /* Was a lock taken from the call that this vCPU's pair is in? */
 bool elisa_lock_revoked(const struct elisa_pair *pair);
 

@@ -6,6 +6,8 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "exchange.h"
+
 struct registered {
 	struct list_head list;
 	const struct elisa_interpose *interpose;
@@ -93,13 +95,17 @@ int elisa_interpose_attach(struct elisa_attachment *attachment, struct elisa_why
 		return elisa_refuse(why, -ENOMEM, "no memory to map the object");
 	}
 	attachment->interpose = registered->interpose;
-	return 0;
+	if (!elisa_exchange_interpose(attachment))
+		return 0;
+	elisa_interpose_detach(attachment);
+	return elisa_refuse(why, -ENOMEM, "no memory to map what is shared");
 }
 
 void elisa_interpose_detach(struct elisa_attachment *attachment)
 {
 	if (!attachment->interpose)
 		return;
+	elisa_exchange_interpose_end(attachment);
 	unmap(&attachment->info->memory);
 	module_put(attachment->interpose->owner);
 	attachment->interpose = NULL;
@@ -130,15 +136,23 @@ int elisa_interpose_function(const struct elisa_attachment *attachment, const ch
 	return -ENOENT;
 }
 
-s64 elisa_interpose_call(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
+void elisa_interpose_notify(const struct elisa_info *info, u32 number)
 {
-	unsigned long *regs = vcpu->arch.regs;
-	u32 slot = array_index_nospec((u8)regs[VCPU_REGS_RCX], ELISA_SUB_SLOTS);
+	const struct elisa_attachment *attachment = elisa_attachment_of_number(info->attachment);
+	const struct elisa_object *object = attachment ? READ_ONCE(attachment->object) : NULL;
+
+	if (object)
+		elisa_attachment_wake_number(object, number);
+}
+EXPORT_SYMBOL_GPL(elisa_interpose_notify);
+
+s64 elisa_interpose_call(struct elisa_vm *vm, u8 number, u64 function, const u64 *arguments)
+{
+	u32 slot = array_index_nospec(number, ELISA_SUB_SLOTS);
 	int index = srcu_read_lock(&elisa_call_srcu);
 	const struct elisa_attachment *attachment = smp_load_acquire(&vm->slots[slot]);
 	const struct elisa_interpose *interpose;
 	s64 result;
-	u64 function = regs[VCPU_REGS_R10];
 
 	if (!attachment || attachment->scheme != ELISA_SCHEME_VMCALL) {
 		result = -ENOTCONN;
@@ -148,9 +162,8 @@ s64 elisa_interpose_call(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 		result = -ENOSYS;
 	} else {
 		function = array_index_nospec(function, interpose->count);
-		result = interpose->functions[function].call(attachment->info, regs[VCPU_REGS_RSI], regs[VCPU_REGS_RDX],
-							     regs[VCPU_REGS_R11], regs[VCPU_REGS_R8],
-							     regs[VCPU_REGS_R9]);
+		result = interpose->functions[function].call(attachment->info, arguments[0], arguments[1], arguments[2],
+							     arguments[3], arguments[4]);
 	}
 	srcu_read_unlock(&elisa_call_srcu, index);
 	return result;

@@ -14,7 +14,7 @@ int elisa_interpose_share(struct elisa_attachment *attachment, u32 buffer, const
 void elisa_interpose_unshare(struct elisa_attachment *attachment, u32 buffer);
 /* The index of a function, or -ENOENT. */
 int elisa_interpose_function(const struct elisa_attachment *attachment, const char *name);
-/* ELISA_HYPERCALL_CALL in a vCPU's thread: its result. */
-s64 elisa_interpose_call(struct elisa_vm *vm, struct kvm_vcpu *vcpu);
+/* Calls a function by its index, with five arguments, for the attachment in that slot of VM: its result. */
+s64 elisa_interpose_call(struct elisa_vm *vm, u8 slot, u64 function, const u64 *arguments);
 
 #endif

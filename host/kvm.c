@@ -23,6 +23,8 @@ static set_memory_region_fn *set_memory_region;
 static void (*vcpu_kick)(struct kvm_vcpu *vcpu);
 static void (*put_kvm)(struct kvm *kvm);
 static int (*yield_to_vcpu)(struct kvm_vcpu *vcpu);
+static int (*set_msi)(struct kvm_kernel_irq_routing_entry *entry, struct kvm *kvm, int source, int level,
+		      bool line_status);
 static struct module *(*module_of)(unsigned long address);
 static struct module *kvm_intel;
 
@@ -128,6 +130,8 @@ static int find_all(struct elisa_why *why)
 		error = find(&put_kvm, "kvm_put_kvm", why);
 	if (!error)
 		error = find(&yield_to_vcpu, "kvm_vcpu_yield_to", why);
+	if (!error)
+		error = find(&set_msi, "kvm_set_msi", why);
 	if (!error)
 		error = find(&module_of, "__module_address", why);
 	for (struct hook *hook = hooks; !error && hook < hooks + HOOKS; hook++) {
@@ -397,6 +401,17 @@ int elisa_vm_set_slot(struct kvm *kvm, int number, gpa_t gpa, u64 bytes, unsigne
 	error = set_memory_region(kvm, &argument);
 	mutex_unlock(&kvm->slots_lock);
 	return error;
+}
+
+void elisa_vm_send_interrupt(struct kvm *kvm, u64 address, u32 data)
+{
+	struct kvm_kernel_irq_routing_entry entry = {
+		.type = KVM_IRQ_ROUTING_MSI,
+		.msi = { .address_lo = address, .address_hi = address >> 32, .data = data },
+	};
+
+	/* A vCPU that does not exist, or has its local APIC off, does not get it, as from a device. */
+	set_msi(&entry, kvm, KVM_USERSPACE_IRQ_SOURCE_ID, 1, false);
 }
 
 static void flush_this_cpu(void *unused)

@@ -77,6 +77,9 @@ bool elisa_vm_kvm_put_not_last(struct kvm *kvm);
  * KVM's. */
 int elisa_vm_set_slot(struct kvm *kvm, int number, gpa_t gpa, u64 bytes, unsigned long address);
 
+/* A message-signalled interrupt, as from a device of the VM's. The VM is kept from being destroyed. */
+void elisa_vm_send_interrupt(struct kvm *kvm, u64 address, u32 data);
+
 /* --- the host's CPUs */
 
 /*

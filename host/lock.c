@@ -7,6 +7,7 @@
 #include <linux/timekeeping.h>
 
 #include "inside.h"
+#include "interpose.h"
 #include "kvm.h"
 
 static unsigned int lock_limit_us = 1000;
@@ -35,37 +36,48 @@ static struct elisa_pair *find_holder(const struct elisa_object *object, u64 wor
 	return NULL;
 }
 
+/* The host's kernel holds it for a call of that attachment, which ends by itself: it is neither stopped nor aborted. */
+static bool held_by_host(const struct elisa_object *object, u64 word)
+{
+	struct elisa_attachment *attachment;
+
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		if (elisa_interpose_lock_word(attachment->id) == word)
+			return attachment->scheme == ELISA_SCHEME_VMCALL;
+	return false;
+}
+
 /* Has the same word been waited for beyond the limit? A waiter that comes again after long has waited all the time. */
-static bool waited_enough(struct elisa_cpu *cpu, u64 word)
+static bool waited_enough(struct elisa_lock_waiter *waiter, u64 word)
 {
 	u64 now = ktime_get_mono_fast_ns();
 
-	if (cpu->lock_word != word) {
-		cpu->lock_word = word;
-		cpu->lock_since_ns = now;
+	if (waiter->word != word) {
+		waiter->word = word;
+		waiter->since_ns = now;
 		return false;
 	}
-	return now - cpu->lock_since_ns > lock_limit_us * (u64)NSEC_PER_USEC;
+	return now - waiter->since_ns > lock_limit_us * (u64)NSEC_PER_USEC;
 }
 
 /* The vCPU to yield to, of a VM that is kept from being destroyed; or NULL. */
-static struct kvm_vcpu *wait(struct elisa_cpu *cpu, const struct elisa_object *object, u64 offset)
+static struct kvm_vcpu *wait(struct elisa_lock_waiter *waiter, const struct elisa_object *object, u64 offset)
 {
 	u64 *lock = page_address(elisa_memory_page(object->memory, offset)) + offset_in_page(offset);
 	u64 word = READ_ONCE(*lock);
 	struct elisa_pair *holder;
 
-	if (!word || word == ELISA_LOCK_DEAD)
+	if (!word || word == ELISA_LOCK_DEAD || held_by_host(object, word))
 		return NULL;
 	holder = find_holder(object, word);
 	/* A holder whose call has ended without unlocking, or who is gone, is in nobody's way. */
 	if (holder && call_of(holder) == (u32)word) {
 		/* Some kernels free the vCPUs of a VM that is destroyed before they tell us of it. */
-		if (!waited_enough(cpu, word))
+		if (!waited_enough(waiter, word))
 			return elisa_vm_kvm_get(holder->cpu->vm->kvm) ? holder->cpu->vcpu : NULL;
 		/* The next one waits its time again: all CPUs are stopped no more often than that, whatever is in the
 		 * word. */
-		cpu->lock_word = 0;
+		waiter->word = 0;
 		if (!elisa_lock_revoked(holder)) {
 			holder->revoked_call = word;
 			/* The number before the flag. */
@@ -80,10 +92,29 @@ static struct kvm_vcpu *wait(struct elisa_cpu *cpu, const struct elisa_object *o
 	return NULL;
 }
 
+/* With elisa_lock held. */
+static struct kvm_vcpu *wait_by(const struct elisa_attachment *attachment, struct elisa_lock_waiter *waiter, u64 offset)
+{
+	const struct elisa_object *object = attachment->object;
+
+	if (!object || !object->memory || !attachment->writable || !IS_ALIGNED(offset, sizeof(u64)) ||
+	    offset >= object->memory->bytes)
+		return NULL;
+	return wait(waiter, object, offset);
+}
+
+static void let_run(struct kvm_vcpu *holder)
+{
+	if (!holder)
+		return;
+	elisa_vcpu_yield_to(holder);
+	/* Destroying a VM takes locks of KVM's under which others wait for this vCPU. */
+	if (!elisa_vm_kvm_put_not_last(holder->kvm))
+		elisa_vm_put_kvm(elisa_vm_find(holder->kvm));
+}
+
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 {
-	u64 offset = address - (ELISA_BASE + ELISA_MEMORY_OFFSET);
-	const struct elisa_object *object;
 	struct kvm_vcpu *holder = NULL;
 	struct elisa_pair *waiter;
 
@@ -91,15 +122,29 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	if (!mutex_trylock(&elisa_lock))
 		return;
 	waiter = READ_ONCE(cpu->held);
-	object = waiter ? waiter->attachment->object : NULL;
-	if (object && object->memory && waiter->attachment->writable && IS_ALIGNED(offset, sizeof(u64)) &&
-	    offset < object->memory->bytes)
-		holder = wait(cpu, object, offset);
+	if (waiter)
+		holder = wait_by(waiter->attachment, &cpu->waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
 	mutex_unlock(&elisa_lock);
-	if (holder) {
-		elisa_vcpu_yield_to(holder);
-		/* Destroying a VM takes locks of KVM's under which others wait for this vCPU. */
-		if (!elisa_vm_kvm_put_not_last(holder->kvm))
-			elisa_vm_put_kvm(elisa_vm_find(holder->kvm));
-	}
+	let_run(holder);
 }
+
+void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, struct elisa_interpose_waiter *state)
+{
+	struct elisa_lock_waiter waiter = { state->word, state->since_ns };
+	/* Its call is under way: elisa_call_srcu is held. */
+	const struct elisa_attachment *attachment = elisa_attachment_of_number(info->attachment);
+	struct kvm_vcpu *holder = NULL;
+
+	/* It holds another lock: as long as that lasts nobody can be waited for. */
+	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preemptible())
+		return;
+	/* Detaching waits for this call with elisa_lock held. */
+	if (attachment && mutex_trylock(&elisa_lock)) {
+		holder = wait_by(attachment, &waiter, (unsigned long)lock - info->memory.address);
+		mutex_unlock(&elisa_lock);
+	}
+	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns };
+	let_run(holder);
+	cond_resched();
+}
+EXPORT_SYMBOL_GPL(elisa_interpose_lock_wait);

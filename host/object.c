@@ -8,6 +8,7 @@
 #include <linux/vmalloc.h>
 
 #include "attachment.h"
+#include "exchange.h"
 
 DEFINE_MUTEX(elisa_lock);
 LIST_HEAD(elisa_objects);
@@ -25,7 +26,8 @@ int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 
 {
 	struct elisa_object *object;
 
-	if (flags & ~(ELISA_CREATE_VETTED | ELISA_CREATE_ASK | ELISA_CREATE_OUTLIVE | ELISA_CREATE_DIRECT))
+	if (flags & ~(ELISA_CREATE_VETTED | ELISA_CREATE_ASK | ELISA_CREATE_OUTLIVE | ELISA_CREATE_DIRECT |
+		      ELISA_CREATE_EXCHANGE))
 		return elisa_refuse(why, -EINVAL, "unknown flags %#x", flags);
 	if (flags & ELISA_CREATE_VETTED && vm)
 		return elisa_refuse(why, -EPERM, "the code of a manager VM is never vetted");
@@ -34,6 +36,11 @@ int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 
 	object = kzalloc(sizeof(*object), GFP_KERNEL_ACCOUNT);
 	if (!object)
 		return elisa_refuse(why, -ENOMEM, "out of memory");
+	elisa_pages_init(&object->pages);
+	if (flags & ELISA_CREATE_EXCHANGE && elisa_exchange_create(object)) {
+		kfree(object);
+		return elisa_refuse(why, -ENOMEM, "out of memory");
+	}
 	kref_init(&object->ref);
 	object->id = ++last_id;
 	object->flags = flags;
@@ -43,7 +50,6 @@ int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 
 	object->pid = vm ? vm->pid : pid_nr(task_tgid(current));
 	object->uid = vm ? vm->uid : from_kuid(&init_user_ns, current_uid());
 	object->managed = true;
-	elisa_pages_init(&object->pages);
 	INIT_LIST_HEAD(&object->grants);
 	INIT_LIST_HEAD(&object->attachments);
 	raw_spin_lock_init(&object->events_lock);
@@ -83,6 +89,7 @@ static void release(struct kref *ref)
 	list_for_each_entry_safe(grant, next, &object->grants, list)
 		grant_destroy(grant);
 	code_destroy(object);
+	elisa_exchange_destroy(object);
 	elisa_ept_destroy(&object->memory_ept);
 	elisa_memory_destroy(object->memory);
 	WARN_ON(atomic_long_read(&object->pages.held));

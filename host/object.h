@@ -14,6 +14,7 @@
 #include "memory.h"
 #include "pages.h"
 
+struct elisa_exchanges;
 struct elisa_vm;
 
 /* Protects all objects, attachments and VMs against each other's changes; taken in process context only, first of all.
@@ -46,6 +47,7 @@ struct elisa_object {
 	struct elisa_pages pages;
 	struct elisa_memory *memory;
 	struct elisa_ept memory_ept; /* of level 3, shared by all attachments */
+	struct elisa_exchanges *exchanges; /* with ELISA_CREATE_EXCHANGE */
 	struct elisa_code code;
 	struct list_head grants, attachments;
 

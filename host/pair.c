@@ -2,6 +2,7 @@
 /* What a vCPU enters for an attachment: made at its first call, in its own thread. */
 #include <linux/slab.h>
 
+#include "exchange.h"
 #include "inside.h"
 
 #define RW (ELISA_EPT_READ | ELISA_EPT_WRITE)
@@ -73,6 +74,8 @@ static int build_sub(struct elisa_pair *pair)
 	if (!error && attachment->buffers_ept.table)
 		error = elisa_context_link_tree(sub, ELISA_BUFFER_OFFSET, ELISA_BUFFER_MAX, &attachment->buffers_ept,
 						RW);
+	if (!error)
+		error = elisa_exchange_link(pair);
 	return error;
 }
 

@@ -160,6 +160,19 @@ static int hello(struct call *call)
 	return 0;
 }
 
+/* The SDM, "Message Data Register Format": an interrupt like a device's. An NMI, SMI or INIT is not ours to send. */
+static int interrupt(struct call *call)
+{
+	const u64 address = call->request->interrupt.address;
+	const u32 data = call->request->interrupt.data;
+
+	if (call->request->interrupt.reserved || (address && ((address & 0xfff00000) != 0xfee00000 || data & ~0xffu ||
+							     data < 16)))
+		return elisa_refuse(call->why, -EINVAL, "no message-signalled interrupt: %#x to %#llx", data, address);
+	elisa_vm_set_interrupt(call->vm, address, data);
+	return 0;
+}
+
 static int bye(struct call *call)
 {
 	elisa_vm_release_all(call->vm, true);
@@ -412,12 +425,11 @@ static int share(struct call *call)
 		error = take_memory(call, &memory);
 	if (error)
 		return error;
-	if (share->flags & ~ELISA_SHARE_READ_ONLY || share->reserved)
+	if (share->flags & ~(ELISA_SHARE_READ_ONLY | ELISA_SHARE_EXCHANGE) || share->reserved)
 		error = elisa_refuse(call->why, -EINVAL, "unknown flags %#x, or a reserved field is not zero",
 				     share->flags);
 	else
-		error = elisa_attachment_share(attachment, memory, !(share->flags & ELISA_SHARE_READ_ONLY),
-					       &share->buffer, call->why);
+		error = elisa_attachment_share(attachment, memory, share->flags, &share->buffer, call->why);
 	if (error)
 		return_memory(call, memory);
 	return error;
@@ -443,6 +455,7 @@ static int detach(struct call *call)
 
 static int (*const operations[])(struct call *) = {
 	[ELISA_OP_HELLO] = hello,
+	[ELISA_OP_INTERRUPT] = interrupt,
 	[ELISA_OP_BYE] = bye,
 	[ELISA_OP_MEMORY] = name_memory,
 	[ELISA_OP_MEMORY_RELEASE] = release_memory,

@@ -33,7 +33,7 @@ static void release(struct kref *ref)
 {
 	struct elisa_vm *vm = container_of(ref, struct elisa_vm, ref);
 
-	for (unsigned int i = 0; i < KVM_MAX_VCPUS; i++)
+	for (unsigned int i = 0; vm->cpus && i < KVM_MAX_VCPUS; i++)
 		elisa_cpu_destroy(vm->cpus[i]);
 	xa_destroy(&vm->objects);
 	xa_destroy(&vm->memories);
@@ -48,7 +48,8 @@ static void free_work(struct work_struct *work)
 	struct elisa_vm *vm = container_of(work, struct elisa_vm, free);
 
 	/* What its memory still needed was done with references to it. */
-	destroy_workqueue(vm->queue);
+	if (vm->queue)
+		destroy_workqueue(vm->queue);
 	kfree_rcu(vm, rcu);
 	if (atomic_dec_and_test(&alive))
 		wake_up_var(&alive);
@@ -74,26 +75,14 @@ void elisa_vm_put_kvm(struct elisa_vm *vm)
 	queue_work(elisa_queue, &vm->put_kvm);
 }
 
-static struct elisa_vm *create(struct kvm *kvm)
+struct elisa_vm *elisa_vm_of_process(void)
 {
 	struct elisa_vm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
 
 	if (!vm)
 		return NULL;
-	vm->cpus = kvcalloc(KVM_MAX_VCPUS, sizeof(*vm->cpus), GFP_KERNEL_ACCOUNT);
-	if (!vm->cpus) {
-		kfree(vm);
-		return NULL;
-	}
-	vm->queue = alloc_ordered_workqueue("elisa_vm%u", 0, last_id + 1);
-	if (!vm->queue) {
-		kvfree(vm->cpus);
-		kfree(vm);
-		return NULL;
-	}
 	atomic_inc(&alive);
 	kref_init(&vm->ref);
-	vm->kvm = kvm;
 	vm->id = ++last_id;
 	INIT_WORK(&vm->free, free_work);
 	INIT_WORK(&vm->put_kvm, put_kvm);
@@ -104,8 +93,51 @@ static struct elisa_vm *create(struct kvm *kvm)
 	xa_init_flags(&vm->objects, XA_FLAGS_ALLOC1);
 	xa_init_flags(&vm->memories, XA_FLAGS_ALLOC1);
 	INIT_WORK(&vm->recheck, elisa_change_recheck);
+	spin_lock_init(&vm->interrupt_lock);
+	return vm;
+}
+
+static struct elisa_vm *create(struct kvm *kvm)
+{
+	struct elisa_vm *vm = elisa_vm_of_process();
+
+	if (!vm)
+		return NULL;
+	vm->cpus = kvcalloc(KVM_MAX_VCPUS, sizeof(*vm->cpus), GFP_KERNEL_ACCOUNT);
+	vm->queue = alloc_ordered_workqueue("elisa_vm%u", 0, vm->id);
+	if (!vm->cpus || !vm->queue) {
+		elisa_vm_put(vm);
+		return NULL;
+	}
+	vm->kvm = kvm;
 	vm->generation = elisa_vm_memory_generation(kvm);
 	return vm;
+}
+
+void elisa_vm_set_interrupt(struct elisa_vm *vm, u64 address, u32 data)
+{
+	spin_lock(&vm->interrupt_lock);
+	vm->interrupt_address = address;
+	vm->interrupt_data = data;
+	spin_unlock(&vm->interrupt_lock);
+}
+
+void elisa_vm_interrupt(struct elisa_vm *vm)
+{
+	u64 address;
+	u32 data;
+
+	spin_lock(&vm->interrupt_lock);
+	address = vm->interrupt_address;
+	data = vm->interrupt_data;
+	spin_unlock(&vm->interrupt_lock);
+	/* Some kernels free the vCPUs of a VM that is destroyed before they tell us of it. */
+	if (!address || !elisa_vm_kvm_get(vm->kvm))
+		return;
+	elisa_vm_send_interrupt(vm->kvm, address, data);
+	/* Destroying a VM takes locks under which others may wait for whoever is here. */
+	if (!elisa_vm_kvm_put_not_last(vm->kvm))
+		elisa_vm_put_kvm(vm);
 }
 
 int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa_vm **vm, struct elisa_why *why)
@@ -131,6 +163,7 @@ void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too)
 	struct elisa_memory *memory;
 	unsigned long index;
 
+	elisa_vm_set_interrupt(vm, 0, 0);
 	list_for_each_entry_safe(attachment, next, &vm->attachments, in_vm)
 		elisa_detach(attachment);
 	xa_for_each(&vm->objects, index, object) {

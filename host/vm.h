@@ -20,11 +20,14 @@ struct elisa_vm {
 	struct list_head list;  /* in elisa_vms, by id */
 	struct rcu_head rcu;
 	struct kref ref; /* KVM's VM, and each object and attachment of it */
-	struct kvm *kvm;
+	struct kvm *kvm; /* NULL: it is no VM, but a process of the host that is a client */
 	u32 id, pid, uid;
 	struct pid *vmm;
 	bool gone; /* KVM has destroyed it, or nobody will tell */
 	u32 user_cs, user_ss;
+	spinlock_t interrupt_lock;
+	u64 interrupt_address; /* of the message that tells its driver that somebody is to be woken; 0: there is none */
+	u32 interrupt_data;
 	u64 generation;                 /* of its memory slots when they were last seen not to meet R */
 	struct workqueue_struct *queue; /* for what its VMM may hold up */
 	struct work_struct put_kvm;     /* the last reference to its kvm; with one to this */
@@ -49,6 +52,12 @@ extern struct list_head elisa_vms;
 struct elisa_vm *elisa_vm_find(const struct kvm *kvm);
 /* The VM of the calling vCPU's thread, made at its first hello. With elisa_lock held. */
 int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa_vm **vm, struct elisa_why *why);
+/* For the calling process of the host: as a VM that has one attachment. With elisa_lock held; NULL: no memory. */
+struct elisa_vm *elisa_vm_of_process(void);
+/* How the VM's driver is told that a client is to be woken. */
+void elisa_vm_set_interrupt(struct elisa_vm *vm, u64 address, u32 data);
+/* Tells it. From any thread that may sleep; the VM has not been told to be gone, which the caller keeps from changing. */
+void elisa_vm_interrupt(struct elisa_vm *vm);
 /*
  * Releases all that it holds and manages; it may say hello again. MEMORY_TOO: its kernel uses its memory for other
  * things from now on, also that of objects which should outlive their manager. With elisa_lock held.

@@ -64,6 +64,15 @@ elisa_call_vmcall:
 	ret
 	.size elisa_call_vmcall, . - elisa_call_vmcall
 
+/* The host's kernel executes the function for a process of its own. */
+	.globl elisa_call_ioctl
+	.hidden elisa_call_ioctl
+	.type elisa_call_ioctl, @function
+elisa_call_ioctl:
+	mov %r11, %rcx
+	jmp elisa_call_by_ioctl
+	.size elisa_call_ioctl, . - elisa_call_ioctl
+
 /* The code is mapped into this process, and so is its info page: a jump with C's order of arguments. */
 	.globl elisa_call_direct
 	.hidden elisa_call_direct

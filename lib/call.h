@@ -19,9 +19,14 @@
 void elisa_call_first(void);
 void elisa_call_vmcall(void);
 void elisa_call_direct(void);
+void elisa_call_ioctl(void);
 
 /* Lets this thread call through the gate: 0 or -errno. */
 long elisa_thread_prepare(const struct elisa_function *function);
+
+/* The call by ELISA_IOC_CALL. */
+long elisa_call_by_ioctl(const struct elisa_function *function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+			 uint64_t a4);
 
 #endif
 #endif

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* The client's end, apart from the calls themselves (call.S). */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,7 +20,8 @@ _Static_assert(offsetof(struct elisa_function, enter) == CALL_ENTER, "call.S");
 _Static_assert(ELISA_HYPERCALL_CALL == CALL_HYPERCALL, "call.S");
 _Static_assert((int)ELISA_BY_GATE == ELISA_SCHEME_GATE && (int)ELISA_BY_VMCALL == ELISA_SCHEME_VMCALL &&
 		       (int)ELISA_BY_DIRECT == ELISA_SCHEME_DIRECT &&
-		       (int)ELISA_BUFFER_READ_ONLY == ELISA_SHARE_READ_ONLY,
+		       (int)ELISA_BUFFER_READ_ONLY == ELISA_SHARE_READ_ONLY &&
+		       (int)ELISA_BUFFER_EXCHANGE == ELISA_SHARE_EXCHANGE,
 	       "handed on as they are");
 
 #define STUB_START ((void *)(ELISA_GATE - ELISA_PAGE))
@@ -28,10 +32,12 @@ _Static_assert((int)ELISA_BY_GATE == ELISA_SCHEME_GATE && (int)ELISA_BY_VMCALL =
  * child of fork() keeps what its parent could, as the right to mask interrupts survives with it.
  */
 typedef void (*enter_fn)(void);
-static _Thread_local enter_fn enter[3] __attribute__((tls_model("initial-exec"))) = {
+#define BY_IOCTL 3 /* ELISA_BY_VMCALL of a process of the host */
+static _Thread_local enter_fn enter[4] __attribute__((tls_model("initial-exec"))) = {
 	[ELISA_BY_GATE] = elisa_call_first,
 	[ELISA_BY_VMCALL] = elisa_call_vmcall,
 	[ELISA_BY_DIRECT] = elisa_call_direct,
+	[BY_IOCTL] = elisa_call_ioctl,
 };
 
 /*
@@ -90,6 +96,16 @@ long elisa_thread_prepare(const struct elisa_function *function)
 	return error;
 }
 
+long elisa_call_by_ioctl(const struct elisa_function *function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+			 uint64_t a4)
+{
+	struct elisa_ioc_call call = {
+		.size = sizeof(call), .function = function->index, .arguments = { a0, a1, a2, a3, a4 }
+	};
+
+	return ioctl(function->attachment->fd, ELISA_IOC_CALL, &call) ? -errno : call.result;
+}
+
 /* Attaches; `attach` is what was answered. */
 static int attach_by(struct elisa_attachment **attachment, const char *name, enum elisa_scheme scheme,
 		     struct elisa_ioc_attach *attach)
@@ -105,7 +121,8 @@ static int attach_by(struct elisa_attachment **attachment, const char *name, enu
 	if (!new)
 		return elisa_fail(-ENOMEM, "no memory");
 	new->scheme = scheme;
-	new->fd = elisa_open(0);
+	/* Of several threads that wait, one reads what woke them all. */
+	new->fd = elisa_open(O_NONBLOCK);
 	if (new->fd < 0) {
 		error = new->fd;
 		goto free;
@@ -117,6 +134,8 @@ static int attach_by(struct elisa_attachment **attachment, const char *name, enu
 		goto close;
 	new->slot = attach->slot;
 	new->writable = !!attach->writable;
+	new->number = attach->attachment;
+	new->by_ioctl = !!attach->by_ioctl;
 	*attachment = new;
 	return 0;
 
@@ -171,7 +190,8 @@ int elisa_function_find(struct elisa_attachment *attachment, const char *name, s
 	*function = (struct elisa_function){
 		.slot = attachment->scheme == ELISA_BY_GATE ? ELISA_GATE_SLOT(attachment->slot) : attachment->slot,
 		.index = find.index,
-		.enter = (char *)&enter[attachment->scheme] - (char *)__builtin_thread_pointer(),
+		.enter = (char *)&enter[attachment->by_ioctl ? BY_IOCTL : (int)attachment->scheme] -
+			 (char *)__builtin_thread_pointer(),
 		.attachment = attachment,
 	};
 	return 0;
@@ -202,6 +222,35 @@ int elisa_unshare(struct elisa_attachment *attachment, uint32_t buffer)
 	if (attachment->scheme == ELISA_BY_DIRECT)
 		return elisa_direct_unshare(attachment->direct, buffer);
 	return elisa_ioctl(attachment->fd, ELISA_IOC_UNSHARE, &unshare);
+}
+
+int elisa_wait(struct elisa_attachment *attachment, int limit_ms)
+{
+	struct pollfd ready = { .fd = attachment->fd, .events = POLLIN };
+	uint64_t woken;
+	int count;
+
+	if (attachment->scheme == ELISA_BY_DIRECT)
+		return elisa_fail(-EOPNOTSUPP, "with direct mapping there is nobody to wake this process");
+	count = poll(&ready, 1, limit_ms);
+	if (count < 0)
+		return elisa_fail(-errno, "waiting: %s", strerror(errno));
+	if (!count)
+		return elisa_fail(-ETIMEDOUT, "nobody has woken this process for %d ms", limit_ms);
+	/* Others of the process may have read it first, which is as good. */
+	if (read(attachment->fd, &woken, sizeof(woken)) < 0 && errno != EAGAIN)
+		return elisa_fail(-errno, "waiting: %s", strerror(errno));
+	return 0;
+}
+
+int elisa_attachment_fd(const struct elisa_attachment *attachment)
+{
+	return attachment->fd;
+}
+
+uint32_t elisa_attachment_number(const struct elisa_attachment *attachment)
+{
+	return attachment->number;
 }
 
 int elisa_attachment_writable(const struct elisa_attachment *attachment)

@@ -35,8 +35,9 @@ int elisa_direct_unshare(struct elisa_direct *direct, uint32_t buffer);
 struct elisa_attachment {
 	int fd;
 	enum elisa_scheme scheme;
-	uint32_t slot;
+	uint32_t slot, number;
 	int writable;
+	int by_ioctl; /* of a process of the host */
 	struct elisa_direct *direct;
 };
 

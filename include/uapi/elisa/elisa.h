@@ -145,6 +145,8 @@ struct elisa_ioc_attach {
 	__u32 attachment;
 	__u64 memory_bytes;
 	__u64 memory_gpa; /* direct: where the driver finds the object's memory */
+	__u32 by_ioctl;   /* functions are called by ELISA_IOC_CALL */
+	__u32 reserved;
 };
 
 struct elisa_ioc_function {

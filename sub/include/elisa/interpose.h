@@ -32,7 +32,21 @@ int elisa_interpose_register(const struct elisa_interpose *interpose);
 /* Returns when no call of its functions is under way. */
 void elisa_interpose_unregister(const struct elisa_interpose *interpose);
 
-/* What elisa_notify() and waiting for a lock are in the host's kernel. */
+/*
+ * The rest is for elisa/object.h. Both share their state with calls by the gate: what is woken is the same, and so are
+ * locks, whose word names the attachment that the host holds them for.
+ */
+struct elisa_interpose_waiter {
+	__u64 word, since_ns;
+};
+
+static inline __u64 elisa_interpose_lock_word(__u32 attachment)
+{
+	return (__u64)attachment + 1; /* below 2^32: no vCPU's; not 0 */
+}
+
 void elisa_interpose_notify(const struct elisa_info *info, __u32 attachment);
+/* Does what it can that the lock's holder goes on, or loses it. STATE is zeroed at first. May sleep. */
+void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, struct elisa_interpose_waiter *state);
 
 #endif

@@ -21,6 +21,7 @@
 
 #ifdef __KERNEL__
 #include <linux/errno.h>
+#include <linux/preempt.h>
 #include <linux/types.h>
 #else
 #include <asm/errno.h>
@@ -167,17 +168,29 @@ struct elisa_lock {
 
 #define ELISA_LOCK_SPINS 1000 /* before the host is asked; it decides how long is too long */
 
-#if defined(__KERNEL__) || defined(ELISA_TEST)
-/* The host executes one call of an attachment at a time per vCPU, and is not aborted. */
+#if defined(__KERNEL__)
+/* A call that the host executes is not aborted; it holds a lock with preemption off, so that it ends soon. */
+static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
+{
+	return elisa_interpose_lock_word(info->attachment);
+}
+
+#define elisa_lock_begin() preempt_disable()
+#define elisa_lock_end() preempt_enable()
+typedef struct elisa_interpose_waiter elisa_lock_waiter;
+#define elisa_lock_wait(info, lock, waiter) elisa_interpose_lock_wait(info, lock, waiter)
+#elif defined(ELISA_TEST)
 static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
 {
 	return (uint64_t)info->attachment + 1;
 }
 
-static inline void elisa_lock_wait(struct elisa_lock *lock)
-{
-	(void)lock;
-}
+#define elisa_lock_begin()
+#define elisa_lock_end()
+typedef struct {
+	char unused;
+} elisa_lock_waiter;
+#define elisa_lock_wait(info, lock, waiter) ((void)(waiter))
 #else
 static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
 {
@@ -189,8 +202,14 @@ static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
 	return (uint64_t)*number << 32 | *calls;
 }
 
-static inline void elisa_lock_wait(struct elisa_lock *lock)
+#define elisa_lock_begin()
+#define elisa_lock_end()
+typedef struct {
+	char unused;
+} elisa_lock_waiter;
+static inline void elisa_lock_wait(const struct elisa_info *info, struct elisa_lock *lock, elisa_lock_waiter *waiter)
 {
+	(void)info, (void)waiter;
 	asm volatile("vmcall" : : "a"((uint64_t)ELISA_LOCK_WAIT), "D"(lock) : "memory");
 }
 #endif
@@ -218,23 +237,27 @@ static inline int elisa_trylock(struct elisa_lock *lock, const struct elisa_info
 
 	if (word && !dead)
 		return -EBUSY;
+	elisa_lock_begin();
 	/* Acquire: what the former holder wrote is seen by whoever takes the lock. */
 	if (!__atomic_compare_exchange_n(&lock->word, &word, elisa_lock_owner(info), 0, __ATOMIC_ACQUIRE,
-					 __ATOMIC_RELAXED))
+					 __ATOMIC_RELAXED)) {
+		elisa_lock_end();
 		return -EBUSY;
+	}
 	return dead ? -EOWNERDEAD : 0;
 }
 
 /* Waits until it is taken: 0 or -EOWNERDEAD. */
 static inline int elisa_lock(struct elisa_lock *lock, const struct elisa_info *info)
 {
+	elisa_lock_waiter waiter = { 0 };
 	uint32_t spins = 0;
 	int error;
 
 	while ((error = elisa_trylock(lock, info)) == -EBUSY) {
 		__builtin_ia32_pause();
 		if (++spins % ELISA_LOCK_SPINS == 0)
-			elisa_lock_wait(lock);
+			elisa_lock_wait(info, lock, &waiter);
 	}
 	return error;
 }
@@ -243,10 +266,11 @@ static inline int elisa_lock(struct elisa_lock *lock, const struct elisa_info *i
 static inline int elisa_unlock(struct elisa_lock *lock, const struct elisa_info *info)
 {
 	uint64_t word = elisa_lock_owner(info);
-
 	/* Release: what we wrote is seen before the lock is free. */
-	return __atomic_compare_exchange_n(&lock->word, &word, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED) ? 0
-													 : -EOWNERDEAD;
+	int mine = __atomic_compare_exchange_n(&lock->word, &word, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+
+	elisa_lock_end();
+	return mine ? 0 : -EOWNERDEAD;
 }
 
 #endif

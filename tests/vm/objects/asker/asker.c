@@ -9,7 +9,9 @@ static ELISA_SHARED volatile uint64_t word = NOBODY;
 /* From the word on. 1 if that has been set to dead, which is to happen for offset 0 alone. */
 ELISA_ENTRY(ask, uint64_t offset)
 {
-	elisa_lock_wait((struct elisa_lock *)((uint64_t)&word + offset));
+	elisa_lock_waiter waiter = { 0 };
+
+	elisa_lock_wait(info, (struct elisa_lock *)((uint64_t)&word + offset), &waiter);
 	return word != NOBODY;
 }
 
