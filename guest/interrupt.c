@@ -23,7 +23,8 @@ static DECLARE_WAIT_QUEUE_HEAD(wait);
 static struct fwnode_handle *node;
 static struct irq_domain *domain;
 static int irq;
-/* Changes of the message come with the descriptor's lock held, one after another: there is no sleeping, nor more than one. */
+/* Changes of the message come with the descriptor's lock held, one after another: there is no sleeping, nor more than
+ * one. */
 static struct elisa_request *request;
 
 static void tell_host(u64 address, u32 data)

@@ -18,7 +18,8 @@
 struct elisa_inside elisa_inside;
 DEFINE_SRCU(elisa_call_srcu);
 static u32 last_id;
-static DEFINE_XARRAY(by_number); /* those that may be called; changed with elisa_lock held, read under elisa_call_srcu */
+static DEFINE_XARRAY(
+	by_number); /* those that may be called; changed with elisa_lock held, read under elisa_call_srcu */
 
 /* Buffers that a CPU may have read ahead are cleared on the way out where the CPU leaks them (MDS, TAA, MMIO stale
  * data). */

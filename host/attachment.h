@@ -35,7 +35,7 @@ struct elisa_attachment {
 	struct elisa_memory *buffers[ELISA_BUFFERS_MAX];
 	DECLARE_BITMAP(revoked,
 		       ELISA_BUFFERS_MAX); /* buffers that were taken away: their numbers are the client's still */
-	atomic64_t woken; /* how often, and not yet told to the client; one on the host */
+	atomic64_t woken;                  /* how often, and not yet told to the client; one on the host */
 	wait_queue_head_t wait;
 	struct list_head pairs;
 	u32 pair_count;

@@ -152,7 +152,8 @@ int elisa_client_read(struct elisa_client *client, u64 *woken, bool wait)
 	struct elisa_attachment *attachment = client->attachment;
 
 	*woken = atomic64_xchg(&attachment->woken, 0);
-	if (!*woken && wait && wait_event_interruptible(attachment->wait, (*woken = atomic64_xchg(&attachment->woken, 0))))
+	if (!*woken && wait &&
+	    wait_event_interruptible(attachment->wait, (*woken = atomic64_xchg(&attachment->woken, 0))))
 		return -ERESTARTSYS;
 	return *woken ? 0 : -EAGAIN;
 }

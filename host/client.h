@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Processes of the host as clients: the host's kernel executes the functions for them (ELISA_SCHEME_VMCALL), as the same
- * module does for VMs. To the rest a process is like a VM that has one attachment. An open file's calls come one at a
- * time, but for elisa_client_call(), elisa_client_read() and elisa_client_poll().
+ * Processes of the host as clients: the host's kernel executes the functions for them (ELISA_SCHEME_VMCALL), as the
+ * same module does for VMs. To the rest a process is like a VM that has one attachment. An open file's calls come one
+ * at a time, but for elisa_client_call(), elisa_client_read() and elisa_client_poll().
  */
 #ifndef HOST_CLIENT_H
 #define HOST_CLIENT_H

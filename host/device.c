@@ -225,20 +225,13 @@ static const struct operation {
 	int (*carry_out)(struct session *session, union argument *argument);
 	enum role role;
 } operations[] = {
-	{ ELISA_IOC_CREATE, create, NOTHING_YET },
-	{ ELISA_IOC_MEMORY, set_memory, OBJECT },
-	{ ELISA_IOC_CODE, set_code, OBJECT },
-	{ ELISA_IOC_PUBLISH, publish, OBJECT },
-	{ ELISA_IOC_GRANT, grant, OBJECT },
-	{ ELISA_IOC_ANSWER, answer, OBJECT },
-	{ ELISA_IOC_WITHDRAW, withdraw, OBJECT },
-	{ ELISA_IOC_ATTACH, attach, NOTHING_YET },
-	{ ELISA_IOC_FUNCTION, function, CLIENT },
-	{ ELISA_IOC_THREAD, thread, CLIENT },
-	{ ELISA_IOC_SHARE, share, CLIENT },
-	{ ELISA_IOC_UNSHARE, unshare, CLIENT },
-	{ ELISA_IOC_REASON, reason, ANYTHING },
-	{ ELISA_IOC_STATS, stats, ANYTHING },
+	{ ELISA_IOC_CREATE, create, NOTHING_YET }, { ELISA_IOC_MEMORY, set_memory, OBJECT },
+	{ ELISA_IOC_CODE, set_code, OBJECT },      { ELISA_IOC_PUBLISH, publish, OBJECT },
+	{ ELISA_IOC_GRANT, grant, OBJECT },        { ELISA_IOC_ANSWER, answer, OBJECT },
+	{ ELISA_IOC_WITHDRAW, withdraw, OBJECT },  { ELISA_IOC_ATTACH, attach, NOTHING_YET },
+	{ ELISA_IOC_FUNCTION, function, CLIENT },  { ELISA_IOC_THREAD, thread, CLIENT },
+	{ ELISA_IOC_SHARE, share, CLIENT },        { ELISA_IOC_UNSHARE, unshare, CLIENT },
+	{ ELISA_IOC_REASON, reason, ANYTHING },    { ELISA_IOC_STATS, stats, ANYTHING },
 	{ ELISA_IOC_LIST, list, ANYTHING },
 };
 

@@ -63,8 +63,7 @@ int elisa_exchange_attach(struct elisa_attachment *attachment)
 					    elisa_page_physical(exchanges->pages[i]), ELISA_PAGE, ELISA_EPT_READ,
 					    ELISA_EPT_PT);
 	if (exchanges && !error)
-		attachment->info->exchange =
-			(struct elisa_range){ ELISA_BASE + offset, ELISA_EXCHANGE_TABLE_BYTES };
+		attachment->info->exchange = (struct elisa_range){ ELISA_BASE + offset, ELISA_EXCHANGE_TABLE_BYTES };
 	return error;
 }
 
@@ -243,7 +242,8 @@ static void take(struct elisa_object *object, const unsigned long *which)
 	struct elisa_exchanges *exchanges = object->exchanges;
 	u32 i;
 
-	for_each_set_bit(i, which, ELISA_EXCHANGES_MAX) {
+	for_each_set_bit(i, which, ELISA_EXCHANGES_MAX)
+	{
 		WRITE_ONCE(entry(exchanges, i)->range.bytes, 0);
 		if (exchanges->interposed)
 			WRITE_ONCE(exchanges->interposed[i].range.bytes, 0);
@@ -256,7 +256,8 @@ static void take(struct elisa_object *object, const unsigned long *which)
 	elisa_flush_all_cpus();
 	/* Calls that the host executes. */
 	synchronize_srcu_expedited(&elisa_call_srcu);
-	for_each_set_bit(i, which, ELISA_EXCHANGES_MAX) {
+	for_each_set_bit(i, which, ELISA_EXCHANGES_MAX)
+	{
 		interpose_end(exchanges, i);
 		elisa_memory_set_buffer(exchanges->places[i].memory, NULL, 0);
 		elisa_memory_destroy(exchanges->places[i].memory);

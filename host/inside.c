@@ -525,7 +525,8 @@ void elisa_inside_wait(struct elisa_object *object)
 	struct elisa_attachment *attachment;
 	struct elisa_pair *pair;
 
-	/* The exit of each tells what it is in. A call that begins later, or on a vCPU that is outside now, is no matter. */
+	/* The exit of each tells what it is in. A call that begins later, or on a vCPU that is outside now, is no
+	 * matter. */
 	elisa_flush_all_cpus();
 	list_for_each_entry(attachment, &object->attachments, in_object)
 		list_for_each_entry(pair, &attachment->pairs, in_attachment) {

@@ -47,8 +47,8 @@ struct elisa_cpu {
 	u64 ran_calls;
 	struct elisa_pair *goes_on; /* the pair of the call that it was in at its last exit, and may still be; never
 				       followed */
-	struct elisa_pair *held; /* taken.pair while its state may be put back; detaching clears it, under RCU */
-	int detached;            /* what the call that was held returns, since detaching has cleared it; or 0 */
+	struct elisa_pair *held;    /* taken.pair while its state may be put back; detaching clears it, under RCU */
+	int detached;               /* what the call that was held returns, since detaching has cleared it; or 0 */
 	struct elisa_taken taken;
 	bool nmi_waits;  /* for the call to return: list[0] is invalid, so that the VMFUNC that returns exits */
 	bool home_exits; /* likewise: code that is not vetted goes on, and only its return tells that its call has ended
@@ -56,8 +56,8 @@ struct elisa_cpu {
 	u64 lock_wait;   /* this exit asks for the lock at this address, inside */
 	u32 wakes;       /* this exit wakes the client of the attachment with this number */
 	struct elisa_lock_waiter waiter;
-	bool unvetted;                /* it has called code that is not vetted */
-	int where;                    /* the CPU that runs its guest, or -1; for the watchdog, as all below */
+	bool unvetted; /* it has called code that is not vetted */
+	int where;     /* the CPU that runs its guest, or -1; for the watchdog, as all below */
 	u64 exits;
 	bool seen_inside; /* by an exit since the watchdog has asked */
 	bool asked;       /* below: the watchdog's own, with elisa_lock held */

@@ -46,7 +46,7 @@ struct elisa_object {
 	bool managed;              /* somebody reads its events */
 	struct elisa_pages pages;
 	struct elisa_memory *memory;
-	struct elisa_ept memory_ept; /* of level 3, shared by all attachments */
+	struct elisa_ept memory_ept;       /* of level 3, shared by all attachments */
 	struct elisa_exchanges *exchanges; /* with ELISA_CREATE_EXCHANGE */
 	struct elisa_code code;
 	struct list_head grants, attachments;

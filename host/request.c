@@ -166,8 +166,8 @@ static int interrupt(struct call *call)
 	const u64 address = call->request->interrupt.address;
 	const u32 data = call->request->interrupt.data;
 
-	if (call->request->interrupt.reserved || (address && ((address & 0xfff00000) != 0xfee00000 || data & ~0xffu ||
-							     data < 16)))
+	if (call->request->interrupt.reserved ||
+	    (address && ((address & 0xfff00000) != 0xfee00000 || data & ~0xffu || data < 16)))
 		return elisa_refuse(call->why, -EINVAL, "no message-signalled interrupt: %#x to %#llx", data, address);
 	elisa_vm_set_interrupt(call->vm, address, data);
 	return 0;

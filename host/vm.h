@@ -56,7 +56,8 @@ int elisa_vm_hello(struct kvm_vcpu *vcpu, u32 user_cs, u32 user_ss, struct elisa
 struct elisa_vm *elisa_vm_of_process(void);
 /* How the VM's driver is told that a client is to be woken. */
 void elisa_vm_set_interrupt(struct elisa_vm *vm, u64 address, u32 data);
-/* Tells it. From any thread that may sleep; the VM has not been told to be gone, which the caller keeps from changing. */
+/* Tells it. From any thread that may sleep; the VM has not been told to be gone, which the caller keeps from changing.
+ */
 void elisa_vm_interrupt(struct elisa_vm *vm);
 /*
  * Releases all that it holds and manages; it may say hello again. MEMORY_TOO: its kernel uses its memory for other

@@ -99,9 +99,9 @@ long elisa_thread_prepare(const struct elisa_function *function)
 long elisa_call_by_ioctl(const struct elisa_function *function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
 			 uint64_t a4)
 {
-	struct elisa_ioc_call call = {
-		.size = sizeof(call), .function = function->index, .arguments = { a0, a1, a2, a3, a4 }
-	};
+	struct elisa_ioc_call call = { .size = sizeof(call),
+				       .function = function->index,
+				       .arguments = { a0, a1, a2, a3, a4 } };
 
 	return ioctl(function->attachment->fd, ELISA_IOC_CALL, &call) ? -errno : call.result;
 }

@@ -139,6 +139,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case 'd':
 		options.flags |= ELISA_OBJECT_DIRECT;
 		return 0;
+	case 'x':
+		options.flags |= ELISA_OBJECT_EXCHANGE;
+		return 0;
 	case ARGP_KEY_END:
 		if (!options.code || !options.name)
 			argp_error(state, "--code and --name are needed");
@@ -159,6 +162,7 @@ static const struct argp_option option_list[] = {
 	{ "value", 'v', "N", 0, "what the code finds in info->value; with --ask", 0 },
 	{ "extra", 'e', "BYTES", 0, "memory of its own for each attachment; with --ask", 0 },
 	{ "direct", 'd', 0, 0, "clients may map the memory instead of calling: no isolation", 0 },
+	{ "exchange", 'x', 0, 0, "clients may share buffers with the calls of all others", 0 },
 	{ "outlive", 'o', 0, 0, "clients go on when this program dies", 0 },
 	{ 0 },
 };

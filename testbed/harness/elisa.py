@@ -105,18 +105,19 @@ class HostModule:
         self.parameters = parameters
         return self
 
-    def load_object(self, name):
-        """Loads an object as a module: ELISA_BY_VMCALL then has somebody to call."""
+    def load_object(self, source):
+        """Loads an object (its name in objects/, or its folder) as a module: ELISA_BY_VMCALL then has somebody to call."""
+        source = OBJECTS / source
         if not self.loaded:
             self.load()
-        if name not in self.objects:
-            insert(self.host, OBJECTS / name, self.host.kernel)
-            self.objects.append(name)
+        if source not in self.objects:
+            insert(self.host, source, self.host.kernel)
+            self.objects.append(source)
 
     def unload(self):
         """Does nothing if it is not loaded; a Failure if somebody still uses it."""
         while self.objects:
-            self.host.call(f"rmmod {modules.name_of(OBJECTS / self.objects[-1])}")
+            self.host.call(f"rmmod {modules.name_of(self.objects[-1])}")
             self.objects.pop()
         if self.loaded:
             self.host.call(f"rmmod {modules.name_of(HOST_MODULE)}")

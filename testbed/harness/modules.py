@@ -24,7 +24,7 @@ def name_of(source):
 
 def default_needs(source):
     """An object as a module registers its functions with elisa.ko."""
-    return [HOST] if (TREE / "objects") in source.parents else []
+    return [HOST] if source.parent.name == "objects" else []
 
 
 def folder_of(kernel, source):

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Buffers that all attachments of an object reach, waking one another, and processes of the host as clients."""
+
+import re
+
+OBJECT = "tests/vm/objects/meeting"
+
+
+def start(test):
+    """Two guests, and the object, which the host executes for its own processes."""
+    guests = [test.elisa_guest(guest) for guest in test.guests(2)]
+    test.host.elisa.load_object(test.build.parent / OBJECT)
+    manager = test.manager(test.build / OBJECT / "meeting.elf", name="meeting", vetted=True, memory="64K", grant="all",
+                           exchange=True)
+    return guests, manager
+
+
+def program(test, agent):
+    return f"{test.program(agent, 'meeting')} meeting {'vmcall' if agent is test.host else 'gate'}"
+
+
+def sit(test, agent, pages=4):
+    """A client that sits there: its job, attachment and place."""
+    job = agent.start(f"exec {program(test, agent)} sit {pages}")
+    owner, index = map(int, re.match(r"sits (\d+) (\d+)", job.expect("^sits")).groups())
+    return job, owner, index
+
+
+def refused(test, agent, words, what):
+    result = agent.run(f"{program(test, agent)} {words}", 20)
+    test.check(result.status and what in result.err, f"`{words}` was not refused: {result.out}{result.err}")
+
+
+def shared(test):
+    (one, two), _ = start(test)
+    for agent in (one, test.host):
+        agent.call(f"{program(test, agent)} places", 30)
+    job, owner, index = sit(test, one)
+    at_host, host_owner, host_index = sit(test, test.host)
+    two.call(f"{program(test, two)} say {owner} {index} from-two", 20)
+    job.expect("^woken: from-two$")
+    test.host.call(f"{program(test, test.host)} say {owner} {index} from-host", 20)
+    job.expect("^woken: from-host$")
+    two.call(f"{program(test, two)} say {host_owner} {host_index} to-host", 20)
+    at_host.expect("^woken: to-host$")
+    refused(test, two, f"say {host_owner} {index} wrong-owner", "put: -22")
+    two.call(f"{program(test, two)} wake 123456 3", 20)  # nobody
+    # A call that uses memory whose owner goes ends well; the next does not find it.
+    lingering = two.start(f"exec {program(test, two)} linger {owner} {index} 20000")
+    lingering.expect("^lingers")
+    two.call("usleep 20000")
+    job.kill(9)
+    job.wait(10)
+    print(lingering.wait(20).check().out.splitlines()[-1], "calls while the memory's owner went")
+    refused(test, two, f"say {owner} {index} gone", "put: -22")
+    at_host.kill(9)
+    at_host.wait(10)
+    refused(test, one, f"say {host_owner} {host_index} gone", "put: -22")
+
+
+def asleep(test):
+    """A client that sleeps is woken when its object goes."""
+    (one, _), manager = start(test)
+    job, *_ = sit(test, one)
+    manager.kill()
+    job.expect("^woken: ")
+    job.kill(9)
+    job.wait(10)
+
+
+def locks(test, rounds=300):
+    """Calls by gates and by the host lock each other out."""
+    (one, two), _ = start(test)
+    jobs = [agent.start(f"exec {program(test, agent)} count {rounds} 300") for agent in (one, two, test.host, test.host)]
+    for job in jobs:
+        job.wait(60).check()
+    repaired = int(one.call(f"{program(test, one)} repaired"))
+    print(f"{len(jobs) * rounds} calls under one lock by two gates and the host, {repaired} repairs")
+
+
+def run(test, what="shared"):
+    {"shared": shared, "asleep": asleep, "locks": locks}[what](test)
