@@ -33,6 +33,11 @@ void judge(bool right, const char *name, u64 a, u64 b, int error)
 		pr_info("BREACH %s %#llx %#llx: %d\n", name, a, b, error);
 }
 
+void expect(const char *name, int error, int wanted)
+{
+	judge(error == wanted, name, wanted, 0, error);
+}
+
 u64 asker_random(struct asker *asker)
 {
 	asker->state ^= asker->state << 13;
@@ -83,16 +88,21 @@ int ask_plain(struct asker *asker, u32 op, u32 id)
 	return ask(asker, op, id);
 }
 
-int name_pages(struct asker *asker, void *at, unsigned int pages)
+int name_extents(struct asker *asker, unsigned int count)
 {
 	int error;
 
-	asker->extents[0] = (struct elisa_extent){ virt_to_phys(at), pages * ELISA_PAGE };
 	memset(asker->request, 0, sizeof(*asker->request));
-	asker->request->memory.extents = 1;
+	asker->request->memory.extents = count;
 	asker->request->memory.gpa = virt_to_phys(asker->extents);
 	error = ask(asker, ELISA_OP_MEMORY, 0);
 	return error ? error : (int)asker->request->memory.id;
+}
+
+int name_pages(struct asker *asker, void *at, unsigned int pages)
+{
+	asker->extents[0] = (struct elisa_extent){ virt_to_phys(at), pages * ELISA_PAGE };
+	return name_extents(asker, 1);
 }
 
 int create_object(struct asker *asker, u32 flags)
@@ -127,12 +137,12 @@ static void fill_blob(void *blob)
 	}
 }
 
-int give_code(struct asker *asker, u32 object)
+int give_code_of(struct asker *asker, u32 object, unsigned int pages)
 {
 	int memory, error;
 
 	fill_blob(asker->play);
-	memory = name_pages(asker, asker->play, 2);
+	memory = name_pages(asker, asker->play, pages);
 	if (memory < 0)
 		return memory;
 	memset(asker->request, 0, sizeof(*asker->request));
@@ -144,6 +154,11 @@ int give_code(struct asker *asker, u32 object)
 	asker->request->memory.id = memory;
 	ask(asker, ELISA_OP_MEMORY_RELEASE, 0);
 	return error;
+}
+
+int give_code(struct asker *asker, u32 object)
+{
+	return give_code_of(asker, object, 2);
 }
 
 int publish(struct asker *asker, u32 object, const char *name)
@@ -160,6 +175,13 @@ int grant(struct asker *asker, u32 object, u32 kind, u32 id, u32 rights)
 	asker->request->grant.id = id;
 	asker->request->grant.rights = rights;
 	return ask(asker, ELISA_OP_GRANT, object);
+}
+
+/* Whose VM the host does not know yet may only say hello. */
+static void before_hello(struct asker *asker)
+{
+	for (u32 op = ELISA_OP_HELLO + 1; op <= ELISA_OP_DETACH; op++)
+		expect("a request before hello", ask_plain(asker, op, 1), -ENOTCONN);
 }
 
 static int hello(struct asker *asker)
@@ -191,6 +213,7 @@ static int __init manager_init(void)
 
 	if (!asker)
 		return -ENOMEM;
+	before_hello(asker);
 	error = hello(asker);
 	for (unsigned int i = 0; !error && i < ARRAY_SIZE(attacks); i++) {
 		if (strcmp(what, attacks[i].name))

@@ -28,18 +28,23 @@ u64 asker_random(struct asker *asker);
 int ask(struct asker *asker, u32 op, u32 id);
 /* Those that are about nothing else. */
 int ask_plain(struct asker *asker, u32 op, u32 id);
+/* Names the first @count extents of its list; the number, or an errno. */
+int name_extents(struct asker *asker, unsigned int count);
 /* Names @pages of what is its own; the number, or an errno. */
 int name_pages(struct asker *asker, void *at, unsigned int pages);
 int create_object(struct asker *asker, u32 flags);
-/* Code with the functions `nop`, `check` (returns 1) and `spin` (some milliseconds). */
+/* Code with the functions `nop`, `check` (returns 1) and `spin` (some milliseconds), from so many pages of the two. */
+int give_code_of(struct asker *asker, u32 object, unsigned int pages);
 int give_code(struct asker *asker, u32 object);
 int publish(struct asker *asker, u32 object, const char *name);
 int grant(struct asker *asker, u32 object, u32 kind, u32 id, u32 rights);
 
 /* Counts; @right is what should be. */
 void judge(bool right, const char *what, u64 a, u64 b, int error);
+void expect(const char *what, int error, int wanted);
 
 int attack_rights(struct asker *asker);
+void ask_as_client(struct asker *asker);
 int attack_memory(struct asker *asker);
 int attack_churn(struct asker *asker);
 int attack_storm(struct asker *asker);

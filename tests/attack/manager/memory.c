@@ -2,6 +2,7 @@
 /* Memory that is not this VM's. */
 #include "manager.h"
 
+#include <asm/apicdef.h>
 #include <asm/io.h>
 #include <linux/completion.h>
 #include <linux/kthread.h>
@@ -27,8 +28,8 @@ static bool make_extent(struct asker *asker, struct elisa_extent *extent)
 	case 3: /* objects mapped directly, if any */
 		extent->gpa = region + 136 * ELISA_1G + far % 1024 * ELISA_PAGE;
 		return false;
-	case 4: /* devices */
-		extent->gpa = 0xfe000000 + far % 0x1ff0 * ELISA_PAGE;
+	case 4: /* devices; every fourth time the page of the APIC, for which KVM has a memory slot of its own */
+		extent->gpa = far % 4 ? 0xfe000000 + far % 0x1ff0 * ELISA_PAGE : APIC_DEFAULT_PHYS_BASE;
 		return false;
 	case 5: /* around the end of all addresses */
 		extent->gpa = -(far % 16 + 1) * ELISA_PAGE;
@@ -92,10 +93,20 @@ static bool make_request(struct asker *asker)
 	}
 }
 
+/* Around the end of all addresses, where nobody has memory: refused for that. */
+static void wraps(struct asker *asker)
+{
+	for (u64 pages = 1; pages < 16; pages++) {
+		asker->extents[0] = (struct elisa_extent){ -pages * ELISA_PAGE, (pages + 1) * ELISA_PAGE };
+		expect("an extent that wraps around", name_extents(asker, 1), -EINVAL);
+	}
+}
+
 int attack_memory(struct asker *asker)
 {
 	u64 accepted = 0;
 
+	wraps(asker);
 	for (unsigned long i = 0; i < count; i++) {
 		bool right = make_request(asker);
 		struct elisa_extent first = asker->extents[0];

@@ -80,40 +80,36 @@ static int hand_on(struct asker *asker, u32 object, u32 memory)
 	return ask(asker, ELISA_OP_OBJECT_MEMORY, object);
 }
 
-static void expect(struct asker *asker, const char *what, int error, int wanted)
-{
-	judge(error == wanted, what, wanted, 0, error);
-}
-
 /* Everything twice, and after it is over. */
 static void replays(struct asker *asker)
 {
 	int first = create_object(asker, 0), second = create_object(asker, 0);
 	int memory = name_pages(asker, asker->play + 2 * ELISA_PAGE, 1);
 
-	expect(asker, "memory", hand_on(asker, first, memory), 0);
-	expect(asker, "memory of two objects", hand_on(asker, second, memory), -ENOENT);
+	expect("memory", hand_on(asker, first, memory), 0);
+	expect("memory of two objects", hand_on(asker, second, memory), -ENOENT);
 	memory = name_pages(asker, asker->play + 2 * ELISA_PAGE, 1);
-	expect(asker, "memory twice", hand_on(asker, first, memory), -EBUSY);
-	expect(asker, "publish without code", publish(asker, first, "mine"), -ENOEXEC);
-	expect(asker, "code", give_code(asker, first), 0);
-	expect(asker, "code twice", give_code(asker, first), -EBUSY);
-	expect(asker, "another's name", publish(asker, first, "victim"), -EEXIST);
-	expect(asker, "no name", publish(asker, first, ""), -EINVAL);
-	expect(asker, "a name with a line's end", publish(asker, first, "a\nb"), -EINVAL);
-	expect(asker, "publish", publish(asker, first, "mine"), 0);
-	expect(asker, "publish twice", publish(asker, first, "mine2"), -EBUSY);
-	expect(asker, "code", give_code(asker, second), 0);
-	expect(asker, "its own other name", publish(asker, second, "mine"), -EEXIST);
-	expect(asker, "withdraw", ask_plain(asker, ELISA_OP_WITHDRAW, first), 0);
-	expect(asker, "publish after that", publish(asker, first, "mine"), -ESHUTDOWN);
-	expect(asker, "memory after that", hand_on(asker, first, memory), -ESHUTDOWN);
-	expect(asker, "withdraw twice", ask_plain(asker, ELISA_OP_WITHDRAW, first), 0);
-	expect(asker, "close", ask_plain(asker, ELISA_OP_OBJECT_CLOSE, first), 0);
-	expect(asker, "close twice", ask_plain(asker, ELISA_OP_OBJECT_CLOSE, first), -ENOENT);
-	expect(asker, "grant after that", grant(asker, first, ELISA_GRANT_ALL, 0, 3), -ENOENT);
-	expect(asker, "memory that was not handed on", hand_on(asker, second, memory), 0);
-	expect(asker, "close", ask_plain(asker, ELISA_OP_OBJECT_CLOSE, second), 0);
+	expect("memory twice", hand_on(asker, first, memory), -EBUSY);
+	expect("code that is longer than its memory", give_code_of(asker, first, 1), -EINVAL);
+	expect("publish without code", publish(asker, first, "mine"), -ENOEXEC);
+	expect("code", give_code(asker, first), 0);
+	expect("code twice", give_code(asker, first), -EBUSY);
+	expect("another's name", publish(asker, first, "victim"), -EEXIST);
+	expect("no name", publish(asker, first, ""), -EINVAL);
+	expect("a name with a line's end", publish(asker, first, "a\nb"), -EINVAL);
+	expect("publish", publish(asker, first, "mine"), 0);
+	expect("publish twice", publish(asker, first, "mine2"), -EBUSY);
+	expect("code", give_code(asker, second), 0);
+	expect("its own other name", publish(asker, second, "mine"), -EEXIST);
+	expect("withdraw", ask_plain(asker, ELISA_OP_WITHDRAW, first), 0);
+	expect("publish after that", publish(asker, first, "mine"), -ESHUTDOWN);
+	expect("memory after that", hand_on(asker, first, memory), -ESHUTDOWN);
+	expect("withdraw twice", ask_plain(asker, ELISA_OP_WITHDRAW, first), 0);
+	expect("close", ask_plain(asker, ELISA_OP_OBJECT_CLOSE, first), 0);
+	expect("close twice", ask_plain(asker, ELISA_OP_OBJECT_CLOSE, first), -ENOENT);
+	expect("grant after that", grant(asker, first, ELISA_GRANT_ALL, 0, 3), -ENOENT);
+	expect("memory that was not handed on", hand_on(asker, second, memory), 0);
+	expect("close", ask_plain(asker, ELISA_OP_OBJECT_CLOSE, second), 0);
 }
 
 int attack_rights(struct asker *asker)
@@ -128,5 +124,6 @@ int attack_rights(struct asker *asker)
 	numbers(asker, object);
 	ask_plain(asker, ELISA_OP_OBJECT_CLOSE, object);
 	replays(asker);
+	ask_as_client(asker);
 	return 0;
 }
