@@ -21,7 +21,8 @@ def refusals(test):
     for line in result.out.splitlines():
         what, error, why = re.match(r"(.*?): (E\w+): ?(.*)", line).groups()
         test.check(why or error in ("ENOTTY", "EFAULT", "EINVAL"), f"no reason for {what} ({error})")
-    for wanted in ("no such object: ENOENT", "a name without end: EINVAL", "not aligned: EINVAL", "no such: ENOENT"):
+    for wanted in ("no such object: ENOENT", "a name without end: EINVAL", "not aligned: EINVAL", "no such: ENOENT",
+                   "too small a structure: EINVAL", "too large a structure: EINVAL", "mprotect: the stub writable: EACCES"):
         test.check(wanted in result.out, f"not refused as it should be: {wanted}\n{result.out}")
 
 

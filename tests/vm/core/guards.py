@@ -37,8 +37,9 @@ def vetting(test):
 
 
 def host_ioctls(test, count=20000, seed=1):
-    """Ioctls of the host's root that are almost right, on files that are objects and on such as are not."""
+    """Ioctls of the host's root that are almost right, on files that are objects and on such as are not; and plainly wrong."""
     test.elisa()
+    test.equal(test.host.call(test.program(test.host, "manager-refusals"), 20), "refused\n", "what the program printed")
     program = elisa.place(test.host, test.build / "tests" / "attack" / "programs" / "ioctls")
     said = test.host.call(f"{program} nobody {count} {seed}", 60)
     test.check(said.startswith(f"tried {count} "), said)

@@ -133,6 +133,24 @@ static long try_mmap(int fd, uint64_t address, uint64_t bytes, int protection, i
 	return 0;
 }
 
+/* As a linker does with code that it changes. */
+static long make_writable(int fd)
+{
+	const size_t bytes = 3 * ELISA_PAGE;
+	void *stub = mmap((void *)(ELISA_GATE - ELISA_PAGE), bytes, PROT_READ | PROT_EXEC,
+			  MAP_SHARED | MAP_FIXED_NOREPLACE, fd, ELISA_MMAP_STUB);
+	long result;
+	int error;
+
+	if (stub == MAP_FAILED)
+		die("the stub: %s", strerror(errno));
+	result = mprotect(stub, bytes, PROT_READ | PROT_WRITE);
+	error = errno;
+	munmap(stub, bytes);
+	errno = error;
+	return result;
+}
+
 static void mappings(int fd)
 {
 	const uint64_t stub = ELISA_GATE - ELISA_PAGE;
@@ -144,6 +162,7 @@ static void mappings(int fd)
 	       try_mmap(fd, stub, 4 * ELISA_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, 0));
 	report(fd, "mmap: the stub writable",
 	       try_mmap(fd, stub, 3 * ELISA_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, 0));
+	report(fd, "mprotect: the stub writable", make_writable(fd));
 	report(fd, "mmap: memory, not attached directly",
 	       try_mmap(fd, 0, ELISA_PAGE, PROT_READ, MAP_SHARED, ELISA_MMAP_MEMORY));
 	report(fd, "mmap: no such offset", try_mmap(fd, 0, ELISA_PAGE, PROT_READ, MAP_SHARED, 0x7000));
