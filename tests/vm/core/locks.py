@@ -42,6 +42,14 @@ def contended(test):
     test.check(aborted <= calls // 100, f"{aborted} of {calls} calls were aborted: {results}")
 
 
+def kept(test, calls=10, turns=1_000_000):
+    """Holders that take their time, but go on, are waited for as long as the limit says."""
+    guests = vault(test, 2, call_limit_ms=1_000_000, lock_limit_us=10_000_000)
+    jobs = [start(test, guest, calls, turns) for guest in guests]
+    for job in jobs:
+        test.equal(result(job), {"done": calls, "aborted": 0, "repaired": 0}, "calls that wait for each other")
+
+
 def stopped(test):
     """SIGSTOP of a VMM whose vCPU holds the lock: the others go on within milliseconds."""
     guests = vault(test, 2, call_limit_ms=1_000_000)
