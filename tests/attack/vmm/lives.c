@@ -227,6 +227,38 @@ static void scribbled(const char *object)
 	expect_right(one.cpu);
 }
 
+/* Memory where the addresses used inside lie, from before the host knew the VM: it attaches when that is gone. */
+static void region_first(const char *object)
+{
+	uint64_t gpa = one.region + below(64) * ELISA_1G;
+
+	machine_create(&two, 1);
+	if (machine_slot(&two, REGION_SLOT, gpa, BUFFER_BYTES, two.buffer, 0))
+		wrong("KVM takes no slot at R");
+	if (machine_hello(&two) || machine_attach(&two, object, &victim) != -EADDRINUSE)
+		wrong("a VM with memory at R was not refused for that");
+	if (machine_slot(&two, REGION_SLOT, gpa, 0, two.buffer, 0))
+		wrong("KVM does not give it back");
+	if (machine_attach(&two, object, &victim))
+		wrong("no attaching after that");
+	expect_right(two.cpu);
+}
+
+/* What its guest may not write is not the VM's to share, though the VMM has it writable. */
+static void read_only(const char *object)
+{
+	(void)object;
+	for (unsigned int i = 0; i < 4; i++) {
+		machine_slot(&one, SPARE_SLOT, SPARE_GPA, 0, one.buffer, 0);
+		if (machine_slot(&one, SPARE_SLOT, SPARE_GPA, BUFFER_BYTES, one.buffer, i % 2 ? 0 : KVM_MEM_READONLY))
+			wrong("KVM takes no slot");
+		if (i % 2 ? machine_share(&one, &victim, SPARE_GPA, ELISA_PAGE) < 0
+			  : machine_share(&one, &victim, SPARE_GPA, ELISA_PAGE) != -EFAULT)
+			wrong(i % 2 ? "memory of its own is not taken" : "read-only memory is not refused");
+	}
+	expect_right(one.cpu);
+}
+
 static const struct {
 	const char *name;
 	void (*live)(const char *object);
@@ -242,6 +274,8 @@ static const struct {
 	{ "a farewell while inside", farewell_inside },
 	{ "many vCPUs", many_cpus },
 	{ "requests that another process changes", scribbled },
+	{ "a slot at R before attaching", region_first },
+	{ "read-only memory shared", read_only },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
