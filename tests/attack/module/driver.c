@@ -42,8 +42,9 @@ int driver_connect(const char *object)
 	if (!request || !extents)
 		return -ENOMEM;
 	request->hello.version = ELISA_HYPERCALL_VERSION;
-	request->hello.user_cs = __USER_CS;
-	request->hello.user_ss = __USER_DS;
+	/* With privilege level 0, which the host does not heed. */
+	request->hello.user_cs = __USER_CS & ~3;
+	request->hello.user_ss = __USER_DS & ~3;
 	error = ask(ELISA_OP_HELLO, 0);
 	if (error)
 		return error;

@@ -109,10 +109,15 @@ static bool known(u64 value)
 	return value == (u32)(before[REG_RSP] + before[REG_RDX]);
 }
 
+static bool landed(void)
+{
+	return frame->vector == 3 && frame->rip == ELISA_LANDING + 1;
+}
+
 u64 attempt(const char *name)
 {
 	u64 rip, start = frame->rip;
-	bool bad = false;
+	bool bad = false, is_user = frame->cs == __USER_CS;
 
 	memcpy(before, frame->regs, sizeof(before));
 	before[REG_RSP] = frame->rsp;
@@ -133,13 +138,12 @@ u64 attempt(const char *name)
 		breach(name, "an event was delivered inside");
 		bad = true;
 	}
+	if (is_user && landed() && (frame->cs != __USER_CS || frame->ss != __USER_DS)) {
+		breach(name, "it has landed with other segments");
+		bad = true;
+	}
 	contained += !bad;
 	return frame->vector;
-}
-
-static bool landed(void)
-{
-	return frame->vector == 3 && frame->rip == ELISA_LANDING + 1;
 }
 
 long result(void)

@@ -16,6 +16,8 @@
 #define SECRET 0x5ec2e75ec2e75ec2
 #define G 0x40000000ul
 #define PAGE 4096ul
+#define DESERTIONS 32
+#define TURNS 60000 /* of a call that the host's timer interrupts, and that ends before its limit */
 
 enum outcome { FAILED, WORKED, DIED };
 
@@ -126,6 +128,22 @@ static void switches(void)
 			try(&slide, place, slot);
 	}
 	report("switches to every slot");
+}
+
+/* After an interruption, when a return is to make an exit: only the one that returns is one. */
+static void returns(void)
+{
+	const struct elisa_function desert = find(attachment, "desert");
+	unsigned int outcomes[3] = {};
+
+	for (unsigned int i = 0; i < DESERTIONS; i++)
+		outcomes[try(&desert, TURNS, 0)]++;
+	contained -= outcomes[WORKED];
+	if (outcomes[WORKED])
+		printf("BREACH %u calls came home from elsewhere\n", outcomes[WORKED]);
+	else if (outcomes[FAILED] < DESERTIONS / 4)
+		die("only %u of %u calls were interrupted before they went home", outcomes[FAILED], DESERTIONS);
+	report("returns from elsewhere");
 }
 
 /* The host's own code, from the middle and by its VMFUNC, with a slot of one's own. */
@@ -246,6 +264,7 @@ int main(int count, char **arguments)
 	} else {
 		places();
 		switches();
+		returns();
 		entries();
 		frames();
 	}

@@ -26,6 +26,21 @@ ELISA_ENTRY(leave, uint64_t slot)
 	return 0;
 }
 
+/* Home, with the caller's stack, by a VMFUNC that is not the one which returns. Interrupted before, it makes an exit.
+ */
+ELISA_ENTRY(desert, uint64_t turns)
+{
+	for (volatile uint64_t i = 0; i < turns; i++)
+		;
+	asm volatile(
+		"mov %0, %%rsp\n\txor %%eax, %%eax\n\txor %%edx, %%edx\n\tvmfunc\n\tud2"
+		:
+		: "r"(*(volatile uint64_t *)(ELISA_BASE + ELISA_STACK_OFFSET + ELISA_STACK_SIZE - ELISA_FRAME_RSP)),
+		  "c"(0)
+		: "rax", "rdx", "memory");
+	return 0;
+}
+
 /* VMFUNC at each offset of a page: no two instructions overlap, so it takes three pages. */
 asm(".pushsection .text.slides, \"ax\"\n\t"
     ".balign 4096\n"
