@@ -141,6 +141,15 @@ class Release:
             raise Failure(f"Debian {self.name} does not have {package} (any more)")
         return found.group(1)
 
+    def versions(self, packages):
+        """The same of several, by name."""
+        output = run("apt-cache", *self.options(), "policy", *packages)
+        found = dict(re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))(\S+)", output, re.M))
+        for package in packages:
+            if package not in found:
+                raise Failure(f"Debian {self.name} does not have {package} (any more)")
+        return found
+
     def download(self, folder, *packages):
         """Fetches binary packages into FOLDER and returns their paths."""
         self._fetch(folder, "download", *packages)

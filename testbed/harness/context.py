@@ -62,11 +62,11 @@ class Test:
     def start_one(self, **options):
         return [self.host.guest(**options)]
 
-    @staticmethod
-    def with_kit(start, options):
-        """Starts guests that have the programs of tests."""
+    def with_kit(self, start, options):
+        """Starts guests that have the programs of tests, and of the packages that the list names."""
         kit = elisa.kit()
-        guests = start(**{**options, "extra": (*((path, file) for file, path in kit.items()), *options.get("extra", ()))})
+        guests = start(**{**options, "extra": (*((path, file) for file, path in kit.items()), *options.get("extra", ())),
+                          "packages": (*(self.entry.packages if self.entry else ()), *options.get("packages", ()))})
         for guest in guests:
             guest.placed.update(kit)
         return guests

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An initramfs: files collected in memory, written as a newc archive (see the kernel's initramfs documentation)."""
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -40,6 +41,14 @@ class Archive:
         for library in shared_libraries(source):
             if library.strip("/") not in self.entries:
                 self.add_file(library, library)
+
+    def add_files(self, files):
+        """(path, file here) each: as they are, links as links."""
+        for path, source in files:
+            if source.is_symlink():
+                self.add_link(path, os.readlink(source))
+            else:
+                self.add_file(path, source, stat.S_IMODE(source.stat().st_mode))
 
     def bytes(self):
         chunks = []

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import apt, cache
+from . import apt, cache, programs
 from .cpio import Archive
 from .run import TREE, run
 from .say import step
@@ -32,7 +32,8 @@ def agent_programs():
 def common(init):
     """What host and guest have both: busybox under all its names, the agent, the markers, an init."""
     archive = Archive()
-    archive.add_folder("dev", "proc", "sys", "run", "tmp", "root", "etc", "var/tmp", "mnt")
+    # "." is the root: else anybody could write it, which DPDK refuses to load drivers below.
+    archive.add_folder(".", "dev", "proc", "sys", "run", "tmp", "root", "etc", "var/tmp", "mnt")
     archive.add_file("/bin/busybox", apt.package_file(BUSYBOX))
     for applet in run(BUSYBOX, "--list-full").split():
         if applet != "bin/busybox":
@@ -40,6 +41,7 @@ def common(init):
     for program in agent_programs():
         archive.add_file(f"/sbin/{program.name}", program)
     archive.add_file("/init", INIT / init)
+    archive.add_link("var/run", "/run")
     archive.add_bytes("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644)
     return archive
 
@@ -97,10 +99,19 @@ def host(kernel, options=""):
     return path
 
 
-def guest(kernel, extra=(), modules=()):
-    """The initramfs of a guest as bytes. EXTRA: (path in the guest, file here) of programs and files to add."""
+def guest(kernel, extra=(), modules=(), packages=()):
+    """The initramfs of a guest as bytes. EXTRA: (path in the guest, file here) of programs and files to add; PACKAGES: of
+    Debian, whose programs to add: see programs.py."""
     archive = common("guest-init")
     add_modules(archive, kernel, (*GUEST_MODULES, *modules))
     for path, source in extra:
         archive.add_program(source, path)
+    archive.add_files(programs.files(packages))
+    return archive.bytes()
+
+
+def package_archive(packages):
+    """For a machine that is up: the programs of Debian's PACKAGES, as an archive to unpack at its root."""
+    archive = Archive()
+    archive.add_files(programs.files(packages))
     return archive.bytes()

@@ -6,7 +6,8 @@ import random
 import subprocess
 from pathlib import Path
 
-from . import cache, elisa, image
+from . import cache, elisa, image, programs
+from .kernel import module_name
 from .agent import Agent
 from .channel import PortChannel
 from .guest import Guest
@@ -62,6 +63,8 @@ class Host(Agent):
         self.kernel_log = ""
         self.sent = {}  # what lies on the host already: content's name here -> path there
         self.placed = {}  # the same for programs and modules: file here -> path there
+        self.installed = set()  # packages of Debian
+        self.inserted = set()  # modules, by file name
         self.elisa = elisa.HostModule(self)
 
     def exchange(self, message, limit_ms):
@@ -101,20 +104,38 @@ class Host(Agent):
         kernel = kernel or self.guest_kernel
         return self.send_once(f"vmlinux-{kernel.version}", kernel.vmlinux.read_bytes)
 
-    def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, extra=(), modules=(), disk=None, qemu_options=(),
-              command_line="", wait=True):
+    def install(self, *packages):
+        """Puts the programs of Debian's PACKAGES here, with the libraries that they need; see programs.py."""
+        packages = sorted(set(packages) - self.installed)
+        if packages:
+            self.write("/packages", image.package_archive(packages))
+            self.call("cd / && cpio -idu < /packages; rm /packages", limit_s=60)
+            self.installed.update(packages)
+
+    def install_modules(self, *names):
+        """Loads modules of its kernel, and what they need, that are not in its image."""
+        for file in self.kernel.module_files(*names):
+            if file.name not in self.inserted:
+                self.write(f"/modules/{file.name}", image.stripped(file))
+                self.call(f"grep -q '^{module_name(file)} ' /proc/modules || insmod /modules/{file.name}")
+                self.inserted.add(file.name)
+
+    def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, extra=(), modules=(), packages=(), disk=None,
+              qemu_options=(), command_line="", wait=True):
         """Starts a guest.
 
-        EXTRA: (path in the guest, file here) to add to its initramfs; MODULES: of its kernel, to load at boot; DISK: a file
-        here that it sees as /dev/vda. With wait=False the guest is returned while it boots; wait_ready() then.
+        EXTRA: (path in the guest, file here) to add to its initramfs; MODULES: of its kernel, to load at boot; PACKAGES: of
+        Debian, whose programs it has (programs.py); DISK: a file here that it sees as /dev/vda. With wait=False the guest
+        is returned while it boots; wait_ready() then.
         """
         kernel = kernel or self.guest_kernel
         self.guest_number += 1
         name = name or f"guest{self.guest_number}"
         vmlinux = self.copy_guest_kernel(kernel)
         modules = (*modules, "virtio_blk") if disk else tuple(modules)
-        contents = cache.digest(kernel.version, *modules, *(part for path, file in extra for part in (path, Path(file))))
-        initrd = self.send_once(f"initrd-{contents}", lambda: image.guest(kernel, extra, modules))
+        contents = cache.digest(kernel.version, *modules, *(part for path, file in extra for part in (path, Path(file))),
+                                *(str(file) for _, file in programs.files(packages)))
+        initrd = self.send_once(f"initrd-{contents}", lambda: image.guest(kernel, extra, modules, packages))
         options = list(qemu_options)
         if disk:
             path = self.send_once(f"disk-{self.guest_number}", Path(disk).read_bytes)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import image, kernel
+from . import apt, image, kernel
 from .channel import StreamChannel
 from .machine import Host
 from .run import TREE
@@ -80,6 +80,16 @@ class NativeHost(Host):
     def load_kvm(self):
         self.call("modprobe -r kvm_intel 2>/dev/null; modprobe kvm_intel && [ -e /dev/kvm ]")
         return self
+
+    def install(self, *packages):
+        """They are the machine's own, which nothing here changes."""
+        missing = apt.missing_packages(packages) if packages else ()
+        if missing:
+            raise Failure(f"this needs packages on this machine: apt-get install {' '.join(missing)}")
+
+    def install_modules(self, *names):
+        for name in names:
+            self.call(f"modprobe {name}")
 
     def keeps_vmx_on(self):
         return self.run("grep -qs Y /sys/module/kvm/parameters/enable_virt_at_load").status == 0

@@ -145,6 +145,7 @@ def run_one(host, entry, folder):
     test = Test(host, folder, entry)
     text = ""
     try:
+        host.install(*entry.host_packages)
         function_of(entry)(test, **entry.arguments)
         kind = "ok"
     except Skip as skip:

@@ -8,7 +8,7 @@ from .say import Failure
 
 LIST = TREE / "tests" / "list.toml"
 KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "long", "long_only", "on",
-        "proves", "host_options", "cpu_model"}
+        "proves", "host_options", "cpu_model", "packages", "host_packages"}
 UNIT_KEYS = {"name", "file", "tags", "long_only"}
 CPUS = (1, 2, 4)
 
@@ -31,6 +31,8 @@ class Entry:
         self.release = fields.get("kernel", "bookworm")
         self.host_options = fields.get("host_options", "")
         self.cpu_model = fields.get("cpu_model", "corei7_skylake_x")
+        self.packages = fields.get("packages", [])
+        self.host_packages = fields.get("host_packages", [])
         self.memory_mb = fields.get("memory_mb", 1024)
         self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
         self.arguments = {**fields.get("arguments", {}), **(fields.get("long", {}) if long else {})}
