@@ -23,7 +23,7 @@ static const struct {
 	[CODE_STATE] = { "state", "uses state of the CPU that is the caller's" },
 	[CODE_PRIVILEGED] = { "privileged", "is for kernels only" },
 	[CODE_SYSTEM] = { "system", "leaves for a kernel, and there is none inside" },
-	[CODE_VM] = { "vm", "leaves the context; only a lock's VMCALL may" },
+	[CODE_VM] = { "vm", "leaves the context; only a lock's or elisa_notify()'s VMCALL may" },
 	[CODE_UNKNOWN] = { "unknown", "is not known to be harmless" },
 };
 
@@ -152,7 +152,7 @@ static enum code_rule place_rule(const struct sweep *sweep, size_t at, struct in
 	if (!place->decoded || !sweep_decode(sweep->code, place->offset, place->length, instruction))
 		return CODE_DECODE;
 	rule = instruction_rule(instruction);
-	if (rule == CODE_VM && instruction->is.mnemonic == ZYDIS_MNEMONIC_VMCALL && vmcall_waits(sweep, at))
+	if (rule == CODE_VM && instruction->is.mnemonic == ZYDIS_MNEMONIC_VMCALL && vmcall_allowed(sweep, at))
 		rule = CODE_NONE;
 	if (rule == CODE_NONE && place->target != NO_TARGET && sweep_find(sweep, place->target) < 0)
 		rule = CODE_TARGET;

@@ -22,7 +22,7 @@ enum code_rule {
 	CODE_STATE,      /* other state of the caller's: protection keys, XSAVE's, shadow stacks */
 	CODE_PRIVILEGED, /* for kernels only, and ports */
 	CODE_SYSTEM,     /* calls into a kernel, which is not there */
-	CODE_VM,         /* VMFUNC, VMCALL and the rest of virtualization; but VMCALL with ELISA_LOCK_WAIT may be */
+	CODE_VM,         /* VMFUNC, VMCALL and the rest of virtualization; but the kit's VMCALLs may be */
 	CODE_UNKNOWN,    /* anything else that is not known to be harmless */
 	CODE_RULES,
 };

@@ -37,7 +37,7 @@ long sweep_find(const struct sweep *sweep, uint64_t offset);
 /* What is wrong with an instruction by itself. */
 enum code_rule instruction_rule(const struct instruction *instruction);
 
-/* Is RAX ELISA_LOCK_WAIT at instruction @at, whichever way it is reached within its function? */
-bool vmcall_waits(const struct sweep *sweep, size_t at);
+/* Is RAX ELISA_LOCK_WAIT or ELISA_NOTIFY at instruction @at, whichever way it is reached within its function? */
+bool vmcall_allowed(const struct sweep *sweep, size_t at);
 
 #endif

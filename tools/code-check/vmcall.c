@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A lock's VMCALL: backwards along all ways to it, until each has come to where its request was put into a register. */
+/* The VMCALLs of the kit: backwards along all ways to one, until each has come to where its request was put into a
+ * register. */
 #include <string.h>
 
 #include <elisa/layout.h>
@@ -77,7 +78,8 @@ static void step_back(struct search *search, const struct sweep *sweep, size_t a
 		search->failed = true;
 		return;
 	}
-	if (from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && from->imm.value.u == ELISA_LOCK_WAIT)
+	if (from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+	    (from->imm.value.u == ELISA_LOCK_WAIT || from->imm.value.u == ELISA_NOTIFY))
 		return;
 	other = from->type == ZYDIS_OPERAND_TYPE_REGISTER ? register_number(from->reg.value) : -1;
 	if (other < 0)
@@ -106,7 +108,7 @@ static void step_back_all(struct search *search, const struct sweep *sweep, stru
 		search->failed = true;
 }
 
-bool vmcall_waits(const struct sweep *sweep, size_t at)
+bool vmcall_allowed(const struct sweep *sweep, size_t at)
 {
 	struct search search = { .states = { { at, 0 } }, .count = 1 };
 
