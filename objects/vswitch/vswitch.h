@@ -27,14 +27,18 @@
 /* A place in shared memory: the buffer's index (its number less 0x100) and an offset in it. */
 #define VSWITCH_WHERE(index, offset) ((uint64_t)(index) << 32 | (uint32_t)(offset))
 
-/* A part of a packet that is sent, or a place that is posted for one that is received; 16 bytes. */
+/*
+ * A part of a packet that is sent, or a place that is posted for one that is received; 16 bytes. A place comes back
+ * with 0 bytes if it was of no use: not in memory that the client shares, or without room.
+ */
 struct vswitch_slot {
 	uint64_t where;
 	uint32_t bytes; /* sent: of this part; posted: room; received: of this part */
-	uint32_t flags;
+	uint32_t flags; /* posted: 0; the upper half of what is received is the switch's own, and to be ignored */
 };
 
 #define VSWITCH_MORE (1 << 0) /* the packet goes on in the next slot */
+#define VSWITCH_PARTS_MAX 32  /* slots of a packet, either way */
 
 /*
  * Packets that come in, in order: the client posts places and counts them in `posted`, the switch fills them and counts
@@ -53,9 +57,13 @@ struct vswitch_ring {
 	struct vswitch_slot slots[];
 };
 
-#define VSWITCH_BIND (1 << 0)        /* asked of the switch, or told by it: packets from other sources are dropped */
-#define VSWITCH_PROMISCUOUS (1 << 1) /* gets what goes to others too; only where the manager allows it */
-#define VSWITCH_ALL_MULTICAST (1 << 2)
+/*
+ * The port has no address but its own: packets from other sources are dropped, and what goes to an address that the
+ * switch does not know is not for it. Asked of the switch, or told by it.
+ */
+#define VSWITCH_BIND (1 << 0)
+#define VSWITCH_PROMISCUOUS (1 << 1)   /* gets what goes to others too; only where the manager allows it */
+#define VSWITCH_ALL_MULTICAST (1 << 2) /* gets multicast; without it only broadcast */
 
 /* What vswitch_open reads, and answers in. In memory of the client that is shared with all attachments. */
 struct vswitch_config {
@@ -84,7 +92,8 @@ enum vswitch_drop {
 	VSWITCH_DROP_FULL,    /* the receiver has posted no place, or too little */
 	VSWITCH_DROP_SIZE,    /* empty, too short, or longer than the switch or the receiver takes */
 	VSWITCH_DROP_WHERE,   /* outside of the sender's memory */
-	VSWITCH_DROP_SPOOFED, /* not from the address that the port is bound to, or from one that another port is */
+	VSWITCH_DROP_SPOOFED, /* not from the address that the port is bound to, or from one that is another port's, or
+				 is none */
 	VSWITCH_DROP_POSTED,  /* the place that the receiver has posted is outside of its memory */
 	VSWITCH_DROP_LOCAL,   /* back to where it came from */
 	VSWITCH_DROP_CLOSED,  /* the receiver is gone */
