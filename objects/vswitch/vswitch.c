@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: MIT
+/* The virtual switch: its functions, and the way of a packet from its sender's memory to its receivers. */
+#include "control.h"
+#include "wake.h"
+
+#define BUDGET 262144     /* bytes that a call copies, or a little more: it takes a millisecond at most */
+#define BUDGET_PACKET 128 /* what else a copy costs, in bytes copied */
+
+static struct vswitch_state *state_of(const struct elisa_info *info)
+{
+	return elisa_memory(info, 0, sizeof(struct vswitch_state));
+}
+
+/* The state if the caller may change it and the manager has set it up. */
+static struct vswitch_state *state_checked(const struct elisa_info *info)
+{
+	struct vswitch_state *state = state_of(info);
+
+	if (!info->writable || !state || state->magic != VSWITCH_MAGIC || state->version != VSWITCH_VERSION)
+		return NULL;
+	if (!elisa_memory(info, 0, vswitch_state_bytes(state->buckets)))
+		return NULL;
+	return state;
+}
+
+/* The caller's port of that number, or NULL. */
+static inline struct vswitch_port *port_of(const struct elisa_info *info, struct vswitch_state *state, uint64_t number)
+{
+	struct vswitch_port *port;
+
+	if (number >= VSWITCH_PORTS_MAX)
+		return NULL;
+	port = &state->ports[number & elisa_index_mask(number, VSWITCH_PORTS_MAX)];
+	return VSWITCH_READ(port->owner) == (uint64_t)info->attachment + 1 ? port : NULL;
+}
+
+ELISA_ENTRY(vswitch_open, uint64_t where)
+{
+	void *at = elisa_exchange(info, info->attachment, where >> 32, (uint32_t)where, sizeof(struct vswitch_config));
+	struct vswitch_state *state = state_checked(info);
+	struct vswitch_config config;
+	long result;
+
+	if (!state)
+		return -EROFS;
+	if (!at)
+		return -EFAULT;
+	elisa_copy(&config, at, sizeof(config));
+	config.mtu = config.mtu ? config.mtu : MTU_DEFAULT;
+	if (config.mtu < MTU_MIN || config.mtu > MTU_MAX || config.reserved)
+		return -EINVAL;
+	result = flags_check(info, &config.flags);
+	if (!result)
+		result = rings_check(info, &config);
+	if (result)
+		return result;
+	elisa_lock(&state->lock, info); /* whoever died with it: what it left is taken apart here as well */
+	ports_reap(info, state);
+	result = port_open(info, state, &config);
+	elisa_unlock(&state->lock, info);
+	if (result >= 0)
+		elisa_copy(at, &config, sizeof(config));
+	return result;
+}
+
+ELISA_ENTRY(vswitch_close, uint64_t number)
+{
+	struct vswitch_state *state = state_of(info);
+	long result = -ENOTCONN;
+
+	if (!state || !port_of(info, state, number))
+		return result;
+	elisa_lock(&state->lock, info);
+	if (port_of(info, state, number)) {
+		port_free(info, state, (uint32_t)number);
+		result = 0;
+	}
+	elisa_unlock(&state->lock, info);
+	return result;
+}
+
+static long set(const struct elisa_info *info, struct vswitch_state *state, uint32_t number, uint64_t what,
+		uint64_t value)
+{
+	struct vswitch_port *port = &state->ports[number];
+	uint32_t flags = (uint32_t)value;
+	int error;
+
+	switch (what) {
+	case VSWITCH_SET_MAC:
+		return port_readdress(info, state, number, value);
+	case VSWITCH_SET_MTU:
+		if (value < MTU_MIN || value > MTU_MAX)
+			return -EINVAL;
+		VSWITCH_WRITE(port->mtu, (uint32_t)value);
+		return 0;
+	case VSWITCH_SET_FLAGS:
+		error = value >> 32 ? -EINVAL : flags_check(info, &flags);
+		if (!error)
+			port_flags(state, number, flags);
+		return error;
+	case VSWITCH_SET_RX:
+		return port_switch_rx(info, port, value);
+	default:
+		return -EINVAL;
+	}
+}
+
+ELISA_ENTRY(vswitch_set, uint64_t number, uint64_t what, uint64_t value)
+{
+	struct vswitch_state *state = state_of(info);
+	long result = -ENOTCONN;
+
+	if (!state || !port_of(info, state, number))
+		return result;
+	elisa_lock(&state->lock, info);
+	if (port_of(info, state, number))
+		result = set(info, state, (uint32_t)number, what, value);
+	elisa_unlock(&state->lock, info);
+	return result;
+}
+
+ELISA_ENTRY(vswitch_counters, uint64_t number, uint64_t where)
+{
+	void *at =
+		elisa_exchange(info, info->attachment, where >> 32, (uint32_t)where, sizeof(struct vswitch_counters));
+	struct vswitch_state *state = state_of(info);
+	struct vswitch_counters counters;
+	struct vswitch_port *port;
+
+	port = state ? port_of(info, state, number) : NULL;
+	if (!port)
+		return -ENOTCONN;
+	if (!at)
+		return -EFAULT;
+	vswitch_port_counters(port, &counters);
+	elisa_copy(at, &counters, sizeof(counters));
+	return 0;
+}
+
+static inline void tx_drop(struct send *send, enum vswitch_drop why)
+{
+	VSWITCH_ADD(send->tx->drops[why], 1);
+}
+
+/* May the port send from this address? Learns where it is. */
+static int source_ok(struct send *send, uint64_t source)
+{
+	struct vswitch_state *state = send->state;
+	const struct vswitch_port *port = &state->ports[send->port];
+	uint64_t entry;
+
+	if (source == VSWITCH_READ(port->address))
+		return 1;
+	if (VSWITCH_READ(port->flags) & VSWITCH_BIND || source & VSWITCH_GROUP || !source)
+		return 0;
+	entry = table_find(table_bucket(state, source), source);
+	/* Seen a moment ago: the word stays as it is, and its cache line everybody's. */
+	if (entry && entry_port(entry) == send->port && (entry & ENTRY_FIXED || !entry_age(state, entry)))
+		return 1;
+	return table_set(state, source, send->port, 0) != -EPERM;
+}
+
+/* The ports that a packet goes to; 0 and a reason, or none. */
+static uint64_t targets(struct send *send, uint64_t destination, int *why)
+{
+	struct vswitch_state *state = send->state;
+	uint64_t open = VSWITCH_READ(state->open) & ~VSWITCH_BIT(send->port), entry;
+
+	*why = -1;
+	if (destination == VSWITCH_BROADCAST)
+		return open;
+	if (destination & VSWITCH_GROUP)
+		return open & VSWITCH_READ(state->multicast);
+	entry = table_find(table_bucket(state, destination), destination);
+	if (!entry || entry_old(state, entry))
+		return open & VSWITCH_READ(state->any);
+	open &= VSWITCH_READ(state->promiscuous);
+	if (entry_port(entry) == send->port) {
+		*why = VSWITCH_DROP_LOCAL;
+		return open;
+	}
+	return open | VSWITCH_BIT(entry_port(entry));
+}
+
+/* Where packets with these addresses go, which holds for as long as they follow each other within a call. */
+struct route {
+	uint64_t low, high; /* the addresses: 64 and 32 bits */
+	uint64_t ports;
+	int why; /* why it is dropped; -1: it is not */
+	uint32_t flooded;
+	uint32_t port; /* if it is only one, which the run is of then; else NO_QUEUE */
+	uint32_t several;
+	uint64_t spread; /* of that port */
+};
+
+static APART void find_route(struct send *send, struct route *route, uint64_t low, uint64_t high)
+{
+	uint64_t destination = low & VSWITCH_ADDRESS_MASK, source = low >> 48 | (high & 0xffffffff) << 16;
+	const struct vswitch_port *to;
+
+	route->low = low;
+	route->high = high;
+	route->ports = 0;
+	route->why = VSWITCH_DROP_SPOOFED;
+	route->flooded = 0;
+	route->port = NO_QUEUE;
+	if (!source_ok(send, source))
+		return;
+	route->ports = targets(send, destination, &route->why);
+	route->flooded = (route->ports & (route->ports - 1)) != 0;
+	if (!route->ports || route->flooded || route->why >= 0)
+		return;
+	route->port = (uint32_t)__builtin_ctzll(route->ports);
+	to = &send->state->ports[route->port];
+	route->several = VSWITCH_READ(to->several);
+	route->spread = VSWITCH_READ(to->spread);
+	run_to(send, route->port, route->spread & (VSWITCH_QUEUES_MAX - 1));
+}
+
+/* To each of the ports; charges the budget. */
+static APART void deliver(struct send *send, const struct route *route, const struct packet *packet)
+{
+	for (uint64_t ports = route->ports; ports; ports &= ports - 1) {
+		uint32_t number = (uint32_t)__builtin_ctzll(ports);
+		const struct vswitch_port *port = &send->state->ports[number];
+		uint64_t spread = VSWITCH_READ(port->spread);
+
+		run_to(send, number, spread >> 8 * packet->class & (VSWITCH_QUEUES_MAX - 1));
+		run_scatter(send, packet);
+		send->budget -= packet->bytes + BUDGET_PACKET;
+	}
+	VSWITCH_ADD(send->tx->flooded, route->flooded);
+}
+
+/* A packet that was judged: counts and delivers it. */
+static void pass(struct send *send, struct route *route, const struct packet *packet)
+{
+	if (((packet->low ^ route->low) | (uint32_t)(packet->high ^ route->high)) != 0)
+		find_route(send, route, packet->low, packet->high);
+	if (route->why >= 0) {
+		tx_drop(send, (enum vswitch_drop)route->why);
+	} else {
+		VSWITCH_ADD(send->tx->packets, 1);
+		VSWITCH_ADD(send->tx->bytes, packet->bytes);
+	}
+	deliver(send, route, packet);
+}
+
+/* A packet of one part that is not of the common kind: in 28 bytes or fewer, to several, scattered. */
+static APART void pass_one(struct send *send, struct route *route, uint8_t *from, uint64_t low, uint64_t high,
+			   uint32_t bytes)
+{
+	uint64_t head[2] = { low, high };
+	struct packet packet;
+
+	packet.low = low;
+	packet.high = high;
+	packet.bytes = bytes;
+	packet.parts = 2;
+	packet.part[0] = (struct part){ (uint8_t *)head, bytes < 16 ? bytes : 16 };
+	packet.part[1] = (struct part){ from + packet.part[0].bytes, bytes - packet.part[0].bytes };
+	packet.class = bytes < 16 ? 0 : flow_class(from, bytes);
+	packet.limit_tags = 4 * flow_tags(from, bytes);
+	pass(send, route, &packet);
+}
+
+/*
+ * A packet in several parts. Its beginning is taken into memory of our own, judged there, and sent from there. Gives
+ * how many of the slots, at most `count`, it has; the parts are cut where it is longer than any packet, and it is
+ * dropped.
+ */
+static APART uint32_t pass_parts(struct send *send, struct route *route, struct window *window,
+				 const struct vswitch_slot *slots, uint32_t count)
+{
+	uint32_t owner = send->owner, slot = 0, parts = 1, head_bytes = 0, skip = 0, some;
+	uint8_t head[FLOW_BYTES] = { 0 };
+	const struct part *part;
+	struct packet packet;
+	int why = -1;
+	uint64_t word;
+
+	packet.bytes = 0;
+	do {
+		uint64_t where = VSWITCH_READ(slots[slot].where);
+		uint32_t bytes;
+		uint8_t *at;
+
+		word = slot_load(&slots[slot++]);
+		bytes = (uint32_t)word;
+		if (why >= 0)
+			continue;
+		at = bytes > VSWITCH_PACKET_MAX ? NULL : window_at(send->info, window, owner, where, bytes);
+		if (bytes > VSWITCH_PACKET_MAX || packet.bytes + bytes > VSWITCH_PACKET_MAX ||
+		    parts > VSWITCH_PARTS_MAX)
+			why = VSWITCH_DROP_SIZE;
+		else if (!at)
+			why = VSWITCH_DROP_WHERE;
+		else
+			packet.part[parts++] = (struct part){ at, bytes };
+		packet.bytes += bytes;
+	} while (word >> 32 & VSWITCH_MORE && slot < count);
+	if (why < 0 && (packet.bytes < VSWITCH_PACKET_MIN || word >> 32 & VSWITCH_MORE))
+		why = VSWITCH_DROP_SIZE;
+	if (why >= 0) {
+		tx_drop(send, (enum vswitch_drop)why);
+		return slot;
+	}
+	head_bytes = packet.bytes < sizeof(head) ? packet.bytes : sizeof(head);
+	part = copy_parts(head, &packet.part[1], &skip, head_bytes);
+	/* What was taken is the first part, what is left the others. */
+	some = (uint32_t)(part - packet.part);
+	packet.part[some - 1] = (struct part){ head, head_bytes };
+	if (some < parts)
+		packet.part[some] = (struct part){ part->at + skip, part->bytes - skip };
+	for (uint32_t i = some - 1; i && i < parts; i++)
+		packet.part[i - (some - 1)] = packet.part[i];
+	packet.parts = parts - (some - 1);
+	packet.low = load_word(head);
+	packet.high = load_word(head + 8);
+	packet.class = flow_class(head, head_bytes < 16 ? 16 : head_bytes);
+	packet.limit_tags = 4 * flow_tags(head, head_bytes);
+	pass(send, route, &packet);
+	return slot;
+}
+
+/* Of fewer than 16 bytes; of what is not there, zeros. */
+static void load_short(const uint8_t *from, uint32_t bytes, uint64_t *low, uint64_t *high)
+{
+	uint8_t head[16] = { 0 };
+
+	elisa_copy(head, from, bytes);
+	*low = load_word(head);
+	*high = load_word(head + 8);
+}
+
+/* One packet, in one or several slots: how many. */
+static APART uint32_t send_slow(struct send *send, struct route *route, struct window *window,
+				const struct vswitch_slot *slots, uint32_t count)
+{
+	uint64_t where = VSWITCH_READ(slots->where), word = slot_load(slots), low, high;
+	uint32_t bytes = (uint32_t)word;
+	uint8_t *from;
+
+	if (word >> 32 & VSWITCH_MORE)
+		return pass_parts(send, route, window, slots, count);
+	if (bytes < VSWITCH_PACKET_MIN || bytes > VSWITCH_PACKET_MAX) {
+		tx_drop(send, VSWITCH_DROP_SIZE);
+		return 1;
+	}
+	from = window_at(send->info, window, send->owner, where, bytes);
+	if (!from) {
+		tx_drop(send, VSWITCH_DROP_WHERE);
+		return 1;
+	}
+	if (bytes < 16) {
+		load_short(from, bytes, &low, &high);
+	} else {
+		low = load_word(from);
+		high = load_word(from + 8);
+	}
+	pass_one(send, route, from, low, high, bytes);
+	return 1;
+}
+
+/* How many of the slots were taken. */
+static uint32_t send_slots(struct send *send, const struct vswitch_slot *slots, uint32_t count)
+{
+	struct window window = { .index = NO_INDEX };
+	struct route route = { .low = 0, .high = 0, .why = VSWITCH_DROP_SPOOFED, .port = NO_QUEUE };
+	uint64_t packets = 0, total = 0;
+	uint32_t done = 0;
+
+	while (done < count && send->budget > 0) {
+		uint64_t where = VSWITCH_READ(slots[done].where), word = slot_load(&slots[done]), low, high;
+		uint32_t bytes = (uint32_t)word;
+		uint8_t *from;
+
+		if (__builtin_expect(word >> 32 & VSWITCH_MORE || bytes - 28 > VSWITCH_PACKET_MAX - 28, 0)) {
+			done += send_slow(send, &route, &window, &slots[done], count - done);
+			continue;
+		}
+		done++;
+		from = window_at(send->info, &window, send->owner, where, bytes);
+		if (__builtin_expect(!from, 0)) {
+			tx_drop(send, VSWITCH_DROP_WHERE);
+			continue;
+		}
+		low = load_word(from);
+		high = load_word(from + 8);
+		if (low != route.low || (uint32_t)high != (uint32_t)route.high)
+			find_route(send, &route, low, high);
+		if (__builtin_expect(route.port != NO_QUEUE, 1)) {
+			if (route.several)
+				run_to(send, route.port,
+				       route.spread >> 8 * flow_class(from, bytes) & (VSWITCH_QUEUES_MAX - 1));
+			if (run_fast(send, from, low, high, bytes)) {
+				send->budget -= bytes + BUDGET_PACKET;
+				packets++;
+				total += bytes;
+				continue;
+			}
+		}
+		pass_one(send, &route, from, low, high, bytes);
+	}
+	VSWITCH_ADD(send->tx->packets, packets);
+	VSWITCH_ADD(send->tx->bytes, total);
+	return done;
+}
+
+ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
+{
+	struct vswitch_state *state = state_of(info);
+	const struct vswitch_slot *slots;
+	struct vswitch_port *port;
+	struct vswitch_tx *tx;
+	struct send send;
+	uint32_t done;
+
+	port = state ? port_of(info, state, number) : NULL;
+	if (!port)
+		return -ENOTCONN;
+	if (queue >= VSWITCH_QUEUES_MAX)
+		return -EINVAL;
+	tx = &port->tx[queue & elisa_index_mask(queue, VSWITCH_QUEUES_MAX)];
+	if (count > VSWITCH_READ(tx->size))
+		return -EINVAL;
+	slots = shared_at(info, info->attachment, tx->where, VSWITCH_READ(tx->serial),
+			  count * sizeof(struct vswitch_slot));
+	if (!slots)
+		return -ENOTCONN;
+	send.info = info;
+	send.state = state;
+	send.tx = tx;
+	send.wake = 0;
+	send.port = (uint32_t)number;
+	send.owner = info->attachment;
+	send.budget = BUDGET;
+	send.run.queue = NO_QUEUE;
+	done = send_slots(&send, slots, (uint32_t)count);
+	if (send.run.queue != NO_QUEUE)
+		run_end(&send);
+	if (send.wake)
+		wake_ports(&send);
+	return done;
+}
