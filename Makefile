@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell bench-testbed bench-core soak check check-corrections test-mutations fuzz format clean
+.PHONY: all setup test test-long tests demo shell dpdk bench-testbed bench-core bench-network soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -27,7 +27,11 @@ CPUS ?= 1
 shell:
 	@$(TESTBED) shell --cpus $(CPUS)
 
-bench-testbed bench-core: bench-%:
+# The driver for stock DPDK programs: build/dpdk/librte_net_elisa.so.
+dpdk:
+	@$(TESTBED) dpdk
+
+bench-testbed bench-core bench-network: bench-%:
 	@$(TESTBED) bench $* $(BENCH_OPTIONS)
 
 soak:

@@ -46,6 +46,12 @@ def command_bench(options):
     return bench.run(options)
 
 
+def command_dpdk(_):
+    from . import dpdk
+    setup.check_system()
+    dpdk.build()
+
+
 def command_soak(options):
     from . import soak
     setup.everything()
@@ -101,6 +107,7 @@ def parse():
     bench.add_argument("name", nargs="?", default="testbed", help="testbed (what it costs) or core (what a call costs)")
     bench.add_argument("--runs", type=int, default=3, help="testbed: boots to take the median of")
     bench.add_argument("--no-soak", action="store_true", help="testbed: leave out the runs in a row, which take 25 minutes")
+    add("dpdk", command_dpdk, "build the DPDK driver")
     soak = add("soak", command_soak, "many runs, each with a seed of its own")
     soak.add_argument("names", nargs="*", metavar="NAME|TAG")
     soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 20), metavar="N", help="for 1, 2 and 4 CPUs")

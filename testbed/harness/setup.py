@@ -4,7 +4,7 @@
 import shutil
 import subprocess
 
-from . import apt, cache, emulator, image, kernel
+from . import apt, cache, dpdk, emulator, image, kernel
 from .run import TREE, run
 from .say import Failure, say, step
 
@@ -22,11 +22,17 @@ def packages():
 
 def user_space():
     """Everything that Meson builds, our static agent among it."""
+    option = f"-Ddpdk_headers={dpdk.headers_if_any()}"
+    stamp = BUILD / "configured"  # with which options
     if not (BUILD / "build.ninja").exists():
         # A set-up that was interrupted leaves a folder that Meson neither takes nor replaces.
         if (BUILD / "meson-private").exists():
             shutil.rmtree(BUILD / "meson-private")
-        run("meson", "setup", BUILD, TREE, what="configuring user space")
+        run("meson", "setup", BUILD, TREE, option, what="configuring user space")
+        stamp.write_text(option, encoding="utf-8")
+    elif not stamp.exists() or stamp.read_text(encoding="utf-8") != option:
+        run("meson", "setup", "--reconfigure", BUILD, TREE, option, what="configuring user space")
+        stamp.write_text(option, encoding="utf-8")
     if subprocess.run(["ninja", "-C", BUILD, "-n"], capture_output=True, text=True, check=False).stdout.count("no work to do"):
         return
     with step("building user space"):
