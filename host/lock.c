@@ -134,10 +134,11 @@ void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, 
 	/* Its call is under way: elisa_call_srcu is held. */
 	const struct elisa_attachment *attachment = elisa_attachment_of_number(info->attachment);
 	struct kvm_vcpu *holder = NULL;
+	int held;
 
-	/* It holds another lock: as long as that lasts nobody can be waited for. */
-	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preemptible())
-		return;
+	/* For each lock that it holds already preemption is off once, and who is waited for may need this very CPU. */
+	for (held = 0; IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count(); held++)
+		preempt_enable();
 	/* Detaching waits for this call with elisa_lock held. */
 	if (attachment && mutex_trylock(&elisa_lock)) {
 		holder = wait_by(attachment, &waiter, (unsigned long)lock - info->memory.address);
@@ -146,5 +147,7 @@ void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, 
 	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns };
 	let_run(holder);
 	cond_resched();
+	while (held--)
+		preempt_disable();
 }
 EXPORT_SYMBOL_GPL(elisa_interpose_lock_wait);
