@@ -68,10 +68,10 @@ def asleep(test):
     job.wait(10)
 
 
-def locks(test, rounds=300):
+def locks(test, rounds=150):
     """Calls by gates and by the host lock each other out."""
     (one, two), _ = start(test)
-    jobs = [agent.start(f"exec {program(test, agent)} count {rounds} 300") for agent in (one, two, test.host, test.host)]
+    jobs = [agent.start(f"exec {program(test, agent)} count {rounds} 3000") for agent in (one, two, test.host, test.host)]
     for job in jobs:
         job.wait(60).check()
     repaired = int(one.call(f"{program(test, one)} repaired"))
