@@ -31,10 +31,12 @@ static int attach(struct elisa_client *client, const struct elisa_ioc_attach *at
 		error = elisa_refuse(why, -ENOMEM, "out of memory");
 	} else {
 		error = elisa_attach(client->vm, attach->name, attach->scheme, &client->attachment, why);
-		if (!error || error == -EINPROGRESS)
+		if (!error || error == -EINPROGRESS) {
 			kref_get(&client->attachment->ref);
-		else
+			list_add_tail(&client->vm->list, &elisa_vms);
+		} else {
 			elisa_vm_put(client->vm);
+		}
 	}
 	mutex_unlock(&elisa_lock);
 	return error;
@@ -92,6 +94,7 @@ int elisa_client_attach(struct elisa_client **created, struct elisa_ioc_attach *
 void elisa_client_detach(struct elisa_client *client)
 {
 	mutex_lock(&elisa_lock);
+	list_del(&client->vm->list);
 	elisa_detach(client->attachment);
 	elisa_attachment_put(client->attachment);
 	elisa_vm_put(client->vm);

@@ -20,7 +20,7 @@ void elisa_stats_get(struct elisa_ioc_stats *stats)
 
 	stats->objects = count(&elisa_objects);
 	list_for_each_entry(vm, &elisa_vms, list) {
-		stats->vms++;
+		stats->vms += !!vm->kvm;
 		stats->vcpus += vm->cpu_count;
 		stats->attachments += count(&vm->attachments);
 	}
@@ -88,7 +88,7 @@ static int next_vm(struct elisa_ioc_list *entry)
 	struct elisa_vm *vm;
 
 	list_for_each_entry(vm, &elisa_vms, list)
-		if (vm->id > entry->cursor) {
+		if (vm->kvm && vm->id > entry->cursor) {
 			list_vm(entry, vm);
 			return 0;
 		}

@@ -46,7 +46,7 @@ struct elisa_vm {
 	struct xarray memories; /* named by its driver, not yet handed on */
 };
 
-extern struct list_head elisa_vms;
+extern struct list_head elisa_vms; /* and processes of the host that are clients */
 
 /* Under RCU, or in a thread of one of its vCPUs: they end before the VM does. */
 struct elisa_vm *elisa_vm_find(const struct kvm *kvm);
