@@ -128,6 +128,18 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	let_run(holder);
 }
 
+void elisa_interpose_lock_begin(void)
+{
+	preempt_disable();
+}
+EXPORT_SYMBOL_GPL(elisa_interpose_lock_begin);
+
+void elisa_interpose_lock_end(void)
+{
+	preempt_enable();
+}
+EXPORT_SYMBOL_GPL(elisa_interpose_lock_end);
+
 void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, struct elisa_interpose_waiter *state)
 {
 	struct elisa_lock_waiter waiter = { state->word, state->since_ns };

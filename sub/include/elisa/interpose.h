@@ -45,6 +45,9 @@ static inline __u64 elisa_interpose_lock_word(__u32 attachment)
 	return (__u64)attachment + 1; /* below 2^32: no vCPU's; not 0 */
 }
 
+/* Around what holds a lock: it does not stop in between. */
+void elisa_interpose_lock_begin(void);
+void elisa_interpose_lock_end(void);
 void elisa_interpose_notify(const struct elisa_info *info, __u32 attachment);
 /* Does what it can that the lock's holder goes on, or loses it. STATE is zeroed at first. May sleep. */
 void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, struct elisa_interpose_waiter *state);

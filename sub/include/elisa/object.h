@@ -21,7 +21,6 @@
 
 #ifdef __KERNEL__
 #include <linux/errno.h>
-#include <linux/preempt.h>
 #include <linux/types.h>
 #else
 #include <asm/errno.h>
@@ -175,8 +174,8 @@ static inline uint64_t elisa_lock_owner(const struct elisa_info *info)
 	return elisa_interpose_lock_word(info->attachment);
 }
 
-#define elisa_lock_begin() preempt_disable()
-#define elisa_lock_end() preempt_enable()
+#define elisa_lock_begin() elisa_interpose_lock_begin()
+#define elisa_lock_end() elisa_interpose_lock_end()
 typedef struct elisa_interpose_waiter elisa_lock_waiter;
 #define elisa_lock_wait(info, lock, waiter) elisa_interpose_lock_wait(info, lock, waiter)
 #elif defined(ELISA_TEST)
