@@ -141,6 +141,11 @@ bool elisa_on_handle_exit(struct kvm_vcpu *vcpu)
 			serve_inside(cpu);
 		return true;
 	}
+	/* There was no exit; the VMCS tells of the last one. */
+	if (unlikely(cpu && cpu->put_back)) {
+		elisa_entry_failed(vcpu, cpu);
+		return false;
+	}
 	reason = elisa_vmread(VM_EXIT_REASON);
 	if (reason >> 31) /* the entry failed */
 		return false;

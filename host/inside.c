@@ -465,16 +465,6 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 		cpu->fresh = false;
 		elisa_invept_all();
 	}
-	/* The last entry failed before it began, and there was no exit: what it was to go on with is over. */
-	if (unlikely(cpu->put_back)) {
-		cpu->put_back = cpu->home_exits = false;
-		WRITE_ONCE(*(u8 *)(cpu->list + cpu->taken.slot), ELISA_EPTP_LOCKED);
-		eptp = elisa_vmread(EPT_POINTER);
-		show(vcpu, cpu, &cpu->taken);
-		/* KVM may have set a new root since. */
-		if (eptp != cpu->taken.eptp)
-			elisa_vmwrite(EPT_POINTER, eptp);
-	}
 	allowed = READ_ONCE(vm->callable) && !vm->collides && elisa_inside_allowed(vcpu) &&
 		  cpu->la57 == elisa_inside_la57(vcpu);
 	/* Where KVM keeps its root, also after it has changed it. */
@@ -537,6 +527,16 @@ void elisa_inside_wait(struct elisa_object *object)
 		usleep_range(100, 200);
 		elisa_flush_all_cpus();
 	}
+}
+
+/* It ends as if there had been an exit: before KVM or the VMM looks at the vCPU. */
+void elisa_entry_failed(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu)
+{
+	cpu->put_back = cpu->home_exits = false;
+	WRITE_ONCE(cpu->goes_on, NULL);
+	WRITE_ONCE(cpu->where, -1);
+	WRITE_ONCE(*(u8 *)(cpu->list + cpu->taken.slot), ELISA_EPTP_LOCKED);
+	show(vcpu, cpu, &cpu->taken);
 }
 
 void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result)

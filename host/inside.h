@@ -70,6 +70,8 @@ bool elisa_inside_allowed(const struct kvm_vcpu *vcpu);
 bool elisa_inside_la57(const struct kvm_vcpu *vcpu);
 struct elisa_cpu *elisa_cpu_create(struct elisa_vm *vm, struct kvm_vcpu *vcpu);
 void elisa_cpu_destroy(struct elisa_cpu *cpu);
+/* An entry that was to go on inside failed before it began, and there was no exit: the call is over. */
+void elisa_entry_failed(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu);
 /* The call that was to begin or goes on returns ERROR to its caller: the vCPU stands at the landing. */
 void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
 
