@@ -223,7 +223,7 @@ def hostile_manager(test, client, attacker, arguments, limit_s):
     said = "\n".join(line for line in log.splitlines() if "hostile_manager" in line)
     (test.folder / "attacker.txt").write_text(said, encoding="utf-8")
     test.equal(result.status, 0, f"insmod: {result.err.strip()} {said[-200:]}")
-    test.check("BREACH" not in said, said)
+    test.check("BREACH" not in said, f"the first: {next((line for line in said.splitlines() if 'BREACH' in line), '')}")
     found = re.search(r"hostile_manager: \S+: tried (\d+) contained (\d+) seed \d+ error 0", said)
     test.check(found, f"no summary: {said[-200:]}")
     test.contained(*map(int, found.groups()))

@@ -12,6 +12,8 @@ void slots_change(struct machine *machine, struct control *control, unsigned int
 /* buffers.c */
 extern unsigned long revoked, to_revoke; /* buffers that calls cannot reach any more, of those that they must not */
 void attack_buffers(struct machine *machine, unsigned long count);
+/* entries.c */
+void attack_entries(struct machine *machine, unsigned long count);
 /* lives.c */
 void attack_lives(const char *object, unsigned long count);
 /* mixed.c */

@@ -23,6 +23,7 @@
 #define LANDING_PAGE 0x16000ul
 #define REQUEST 0x18000ul
 #define EXTENTS 0x19000ul
+#define VAPIC 0x1a000ul
 #define PER_CPU 0x20000ul /* control page, kernel's stack, user's stack, TSS */
 #define SMBASE 0x30000ul  /* where a vCPU saves its state at an SMI */
 #define MEMORY_BYTES 0x200000ul

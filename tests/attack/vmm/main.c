@@ -44,8 +44,9 @@ static const struct {
 	unsigned int cpus;
 	void (*attack)(struct machine *machine, unsigned long count);
 } attacks[] = {
-	{ "registers", 1, registers }, { "faults", 1, faults },          { "state", 1, state },
-	{ "slots", 2, attack_slots },  { "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
+	{ "registers", 1, registers },    { "faults", 1, faults },          { "state", 1, state },
+	{ "slots", 2, attack_slots },     { "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
+	{ "entries", 1, attack_entries },
 };
 
 int main(int count, char **arguments)
