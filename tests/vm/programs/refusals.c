@@ -70,6 +70,23 @@ static void attaches(const char *name)
 	try_attach("attach: too large a structure", bad);
 }
 
+/* All zeros: only the size is wrong. */
+static void sizes(void)
+{
+	static union {
+		uint32_t size;
+		char bytes[2 * ELISA_PAGE];
+	} structure;
+	static const uint32_t wrong[] = { 0, 4, sizeof(struct elisa_ioc_stats) - 1, ELISA_PAGE + 1, sizeof(structure) };
+	int fd = open_device();
+
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		structure.size = wrong[i];
+		report(fd, "a structure's size", ioctl(fd, ELISA_IOC_STATS, &structure));
+	}
+	close(fd);
+}
+
 static void unattached(void)
 {
 	struct elisa_ioc_function function = { .size = sizeof(function), .name = "nop" };
@@ -193,6 +210,7 @@ int main(int count, char **arguments)
 	if (count != 2)
 		die("refusals NAME");
 	attaches(arguments[1]);
+	sizes();
 	unattached();
 	attached(arguments[1]);
 	return accepted;
