@@ -20,10 +20,11 @@ int net_info_get(struct rte_eth_dev *device, struct rte_eth_dev_info *info)
 	info->tx_queue_offload_capa = info->tx_offload_capa;
 	info->dev_capa = 0;
 	info->speed_capa = 0; /* as fast as CPUs copy */
+	/* Rounded up to a power of two. */
 	info->rx_desc_lim = (struct rte_eth_desc_lim){
 		.nb_max = VSWITCH_RING_MAX,
 		.nb_min = NET_RX_MIN,
-		.nb_align = NET_RX_MIN,
+		.nb_align = 1,
 	};
 	/* Nothing waits in a queue: a burst is sent when tx_burst returns. Any number does. */
 	info->tx_desc_lim = (struct rte_eth_desc_lim){

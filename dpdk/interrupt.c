@@ -47,8 +47,8 @@ int net_interrupts_create(struct rte_eth_dev *device)
 		return -ENOMEM;
 	port->interrupts = device->intr_handle = handle;
 	if (rte_intr_vec_list_alloc(handle, "net_elisa", data->nb_rx_queues) ||
-	    rte_intr_event_list_update(handle, data->nb_rx_queues) || rte_intr_type_set(handle, RTE_INTR_HANDLE_VDEV) ||
-	    rte_intr_efd_counter_size_set(handle, 0) || rte_intr_nb_efd_set(handle, data->nb_rx_queues) ||
+	    rte_intr_type_set(handle, RTE_INTR_HANDLE_VDEV) || rte_intr_efd_counter_size_set(handle, 0) ||
+	    rte_intr_nb_efd_set(handle, data->nb_rx_queues) ||
 	    rte_intr_max_intr_set(handle, data->nb_rx_queues + RTE_INTR_VEC_RXTX_OFFSET))
 		error = -ENOMEM;
 	for (uint16_t i = 0; i < data->nb_rx_queues && !error; i++) {

@@ -90,6 +90,12 @@ void net_rx_post(struct net_rx_queue *queue)
 	}
 }
 
+static __rte_always_inline void post_free(struct net_rx_queue *queue)
+{
+	if (queue->mask + 1 - (queue->posted - queue->next) >= queue->free_thresh)
+		net_rx_post(queue);
+}
+
 /*
  * Packets of one slot each. Returns the sum of the slots' second words: their bytes, and above these, in GOES_ON, how
  * many go on in the next slot; if any does, the mbufs are not to be handed out. What is still above is the switch's
@@ -176,8 +182,10 @@ uint16_t net_rx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
 	unsigned int now = RTE_MIN(count, available), first = RTE_MIN(now, queue->mask + 1 - at);
 	uint64_t words;
 
-	if (unlikely(!now || available > queue->mask + 1))
+	if (unlikely(!now || available > queue->mask + 1)) {
+		post_free(queue); /* there may be mbufs again after there were none */
 		return 0;
+	}
 	words = take(queue, at, mbufs, first);
 	if (unlikely(first < now))
 		words += take(queue, 0, mbufs + first, now - first);
@@ -188,8 +196,7 @@ uint16_t net_rx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
 		now = take_any(queue, mbufs, count, available);
 	}
 	queue->packets += now;
-	if (queue->mask + 1 - (queue->posted - queue->next) >= queue->free_thresh)
-		net_rx_post(queue);
+	post_free(queue);
 	return queue->filter ? net_filter(queue, mbufs, now) : now;
 }
 
