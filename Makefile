@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell dpdk bench-testbed bench-core bench-network soak check check-corrections test-mutations fuzz format clean
+.PHONY: all setup test test-long tests demo shell dpdk bench-testbed bench-core bench-network bench-vhost soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -31,7 +31,7 @@ shell:
 dpdk:
 	@$(TESTBED) dpdk
 
-bench-testbed bench-core bench-network: bench-%:
+bench-testbed bench-core bench-network bench-vhost: bench-%:
 	@$(TESTBED) bench $* $(BENCH_OPTIONS)
 
 soak:

@@ -114,4 +114,4 @@ def package_archive(packages):
     """For a machine that is up: the programs of Debian's PACKAGES, as an archive to unpack at its root."""
     archive = Archive()
     archive.add_files(programs.files(packages))
-    return archive.bytes()
+    return archive

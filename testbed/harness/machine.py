@@ -108,9 +108,12 @@ class Host(Agent):
         """Puts the programs of Debian's PACKAGES here, with the libraries that they need; see programs.py."""
         packages = sorted(set(packages) - self.installed)
         if packages:
-            self.write("/packages", image.package_archive(packages))
-            self.call("cd / && cpio -idu < /packages; rm /packages", limit_s=60)
+            self.unpack(image.package_archive(packages))
             self.installed.update(packages)
+
+    def unpack(self, archive):
+        self.write("/archive", archive.bytes())
+        self.call("cd / && cpio -idu < /archive && rm /archive", limit_s=60)
 
     def install_modules(self, *names):
         """Loads modules of its kernel, and what they need, that are not in its image."""
@@ -121,12 +124,12 @@ class Host(Agent):
                 self.inserted.add(file.name)
 
     def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, extra=(), modules=(), packages=(), disk=None,
-              qemu_options=(), command_line="", wait=True):
+              qemu=None, qemu_options=(), command_line="", wait=True):
         """Starts a guest.
 
         EXTRA: (path in the guest, file here) to add to its initramfs; MODULES: of its kernel, to load at boot; PACKAGES: of
-        Debian, whose programs it has (programs.py); DISK: a file here that it sees as /dev/vda. With wait=False the guest
-        is returned while it boots; wait_ready() then.
+        Debian, whose programs it has (programs.py); DISK: a file here that it sees as /dev/vda; QEMU: the path on the host
+        of another one than usual. With wait=False the guest is returned while it boots; wait_ready() then.
         """
         kernel = kernel or self.guest_kernel
         self.guest_number += 1
@@ -140,7 +143,7 @@ class Host(Agent):
         if disk:
             path = self.send_once(f"disk-{self.guest_number}", Path(disk).read_bytes)
             options += ["-drive", f"file={path},if=none,format=raw,id=disk", "-device", "virtio-blk-device,drive=disk"]
-        guest = Guest(self, name, vcpus, memory_mb, vmlinux, initrd, options, command_line)
+        guest = Guest(self, name, vcpus, memory_mb, vmlinux, initrd, options, command_line, qemu)
         guest.kernel = kernel
         self.guests.append(guest)
         return guest.wait_ready() if wait else guest
