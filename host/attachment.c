@@ -13,6 +13,7 @@
 #include "inside.h"
 #include "interpose.h"
 #include "kvm.h"
+#include "log.h"
 #include "watchdog.h"
 
 struct elisa_inside elisa_inside;
@@ -193,6 +194,7 @@ static void publish(struct elisa_attachment *attachment)
 	}
 	if (attachment->scheme == ELISA_SCHEME_GATE)
 		elisa_watchdog_start();
+	elisa_log(ELISA_EVENT_ATTACH, attachment->object, attachment);
 }
 
 static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, u32 rights,
@@ -423,6 +425,7 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	if (attachment->scheme == ELISA_SCHEME_DIRECT)
 		elisa_direct_detach(attachment);
 	notify(attachment, ELISA_EVENT_DETACH);
+	elisa_log(ELISA_EVENT_DETACH, attachment->object, attachment);
 	list_del_init(&attachment->in_object);
 	elisa_object_put(attachment->object);
 	attachment->object = NULL;
@@ -590,6 +593,7 @@ void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer)
 	}
 	pr_notice_ratelimited("elisa: buffer %u of VM %u for %s is revoked: the memory under it has changed\n", buffer,
 			      attachment->vm->id, attachment->object->name);
+	elisa_log_revoke(attachment, buffer);
 	elisa_object_event(attachment->object, &event);
 }
 

@@ -39,7 +39,8 @@ struct elisa_attachment {
 	wait_queue_head_t wait;
 	struct list_head pairs;
 	u32 pair_count;
-	atomic64_t aborts;
+	atomic64_t aborts[ELISA_ABORTS];
+	atomic64_t samples;                      /* interrupts of the host that found a call inside */
 	atomic_t offences;                       /* calls that were aborted for their time */
 	unsigned long expelled;                  /* bit 0: there were too many, and the work is queued */
 	struct work_struct expel;                /* with a reference of its own */

@@ -19,6 +19,7 @@ struct session {
 	struct mutex lock; /* one ioctl at a time; taken before elisa_lock */
 	struct elisa_object *object;
 	struct elisa_client *client;
+	bool steward;         /* the object is another file's, opened by its name */
 	struct elisa_why why; /* of the last refusal */
 };
 
@@ -29,6 +30,7 @@ union argument {
 	struct elisa_ioc_code code;
 	struct elisa_ioc_publish publish;
 	struct elisa_ioc_grant grant;
+	struct elisa_ioc_open open;
 	struct elisa_ioc_answer answer;
 	struct elisa_ioc_attach attach;
 	struct elisa_ioc_function function;
@@ -52,6 +54,30 @@ static int create(struct session *session, union argument *argument)
 	if (!error)
 		smp_store_release(&session->object, object);
 	return error;
+}
+
+/* Only what is published has a name, and only the manager goes on to be told of events. */
+static int open_object(struct session *session, union argument *argument)
+{
+	struct elisa_object *object;
+
+	if (argument->open.reserved)
+		return elisa_refuse(&session->why, -EINVAL, "a reserved field is not zero");
+	if (!capable(CAP_SYS_ADMIN))
+		return elisa_refuse(&session->why, -EPERM, "only host root changes objects of other managers");
+	if (strnlen(argument->open.name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
+		return elisa_refuse(&session->why, -ENAMETOOLONG, "the name has more than %d bytes",
+				    ELISA_NAME_MAX - 1);
+	mutex_lock(&elisa_lock);
+	object = argument->open.name[0] ? elisa_object_find(argument->open.name) : NULL;
+	if (object)
+		elisa_object_get(object);
+	mutex_unlock(&elisa_lock);
+	if (!object)
+		return elisa_refuse(&session->why, -ENOENT, "there is no object %s", argument->open.name);
+	session->steward = true;
+	smp_store_release(&session->object, object);
+	return 0;
 }
 
 static int get_memory(struct session *session, u64 address, u64 bytes, struct elisa_memory **memory)
@@ -217,7 +243,7 @@ static int list(struct session *session, union argument *argument)
 }
 
 /* What a file must be for an ioctl. */
-enum role { NOTHING_YET, OBJECT, CLIENT, ANYTHING };
+enum role { NOTHING_YET, OBJECT, MANAGED, CLIENT, ANYTHING };
 
 /* What the ioctls are, by number. */
 static const struct operation {
@@ -225,14 +251,14 @@ static const struct operation {
 	int (*carry_out)(struct session *session, union argument *argument);
 	enum role role;
 } operations[] = {
-	{ ELISA_IOC_CREATE, create, NOTHING_YET }, { ELISA_IOC_MEMORY, set_memory, OBJECT },
-	{ ELISA_IOC_CODE, set_code, OBJECT },      { ELISA_IOC_PUBLISH, publish, OBJECT },
-	{ ELISA_IOC_GRANT, grant, OBJECT },        { ELISA_IOC_ANSWER, answer, OBJECT },
-	{ ELISA_IOC_WITHDRAW, withdraw, OBJECT },  { ELISA_IOC_ATTACH, attach, NOTHING_YET },
-	{ ELISA_IOC_FUNCTION, function, CLIENT },  { ELISA_IOC_THREAD, thread, CLIENT },
-	{ ELISA_IOC_SHARE, share, CLIENT },        { ELISA_IOC_UNSHARE, unshare, CLIENT },
-	{ ELISA_IOC_REASON, reason, ANYTHING },    { ELISA_IOC_STATS, stats, ANYTHING },
-	{ ELISA_IOC_LIST, list, ANYTHING },
+	{ ELISA_IOC_CREATE, create, NOTHING_YET }, { ELISA_IOC_MEMORY, set_memory, MANAGED },
+	{ ELISA_IOC_CODE, set_code, MANAGED },     { ELISA_IOC_PUBLISH, publish, MANAGED },
+	{ ELISA_IOC_GRANT, grant, OBJECT },        { ELISA_IOC_ANSWER, answer, MANAGED },
+	{ ELISA_IOC_WITHDRAW, withdraw, OBJECT },  { ELISA_IOC_OPEN, open_object, NOTHING_YET },
+	{ ELISA_IOC_ATTACH, attach, NOTHING_YET }, { ELISA_IOC_FUNCTION, function, CLIENT },
+	{ ELISA_IOC_THREAD, thread, CLIENT },      { ELISA_IOC_SHARE, share, CLIENT },
+	{ ELISA_IOC_UNSHARE, unshare, CLIENT },    { ELISA_IOC_REASON, reason, ANYTHING },
+	{ ELISA_IOC_STATS, stats, ANYTHING },      { ELISA_IOC_LIST, list, ANYTHING },
 };
 
 static int check_role(struct session *session, enum role wanted)
@@ -240,8 +266,11 @@ static int check_role(struct session *session, enum role wanted)
 	if (wanted == NOTHING_YET && (session->object || session->client))
 		return elisa_refuse(&session->why, -EBUSY, "this file is an %s already: open another",
 				    session->object ? "object" : "attachment");
-	if (wanted == OBJECT && !session->object)
+	if ((wanted == OBJECT || wanted == MANAGED) && !session->object)
 		return elisa_refuse(&session->why, -EINVAL, "this file is no object: make one first");
+	if (wanted == MANAGED && session->steward)
+		return elisa_refuse(&session->why, -EPERM,
+				    "the object is another manager's: it can be granted and withdrawn");
 	if (wanted == CLIENT && !session->client)
 		return elisa_refuse(&session->why, -EINVAL, "this file is no attachment: attach first");
 	return 0;
@@ -336,7 +365,10 @@ static int session_release(struct inode *inode, struct file *file)
 
 	if (session->object) {
 		mutex_lock(&elisa_lock);
-		elisa_object_close(session->object);
+		if (session->steward)
+			elisa_object_put(session->object);
+		else
+			elisa_object_close(session->object);
 		mutex_unlock(&elisa_lock);
 	}
 	if (session->client)
@@ -368,7 +400,7 @@ static ssize_t session_read(struct file *file, char __user *to, size_t size, lof
 
 	if (client)
 		return read_woken(client, file, to, size);
-	if (!object || size < sizeof(event))
+	if (!object || session->steward || size < sizeof(event))
 		return -EINVAL;
 	error = elisa_object_next_event(object, &event);
 	if (error && !(file->f_flags & O_NONBLOCK) &&
@@ -387,7 +419,7 @@ static __poll_t session_poll(struct file *file, poll_table *table)
 
 	if (client)
 		return elisa_client_poll(client, file, table);
-	if (!object)
+	if (!object || session->steward)
 		return EPOLLERR;
 	poll_wait(file, &object->events_wait, table);
 	return READ_ONCE(object->event_count) ? EPOLLIN | EPOLLRDNORM : 0;

@@ -12,7 +12,7 @@
 #include <linux/module.h>
 #include <linux/timekeeping.h>
 
-#include "abort.h"
+#include "log.h"
 #include "entry.h"
 #include "gate.h"
 #include "kvm.h"
@@ -230,6 +230,8 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	taken->eptp = eptp;
 	taken->pair = pair_of(eptp);
 	taken->exit_reason = reason;
+	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
+		atomic64_inc(&taken->pair->attachment->samples);
 	taken->slot = taken->pair->attachment->slot;
 	taken->harmless = is_harmless(vcpu, reason) && !failed;
 	taken->rip = elisa_vmread(GUEST_RIP);
@@ -279,7 +281,7 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 	if (!taken->harmless) {
 		/* Where trusted code has faulted is nobody's business; KVM writes it back at the next entry. */
 		vcpu->arch.cr2 = 0;
-		elisa_abort_report(taken, taken->error);
+		elisa_log_abort(taken, taken->error);
 	}
 }
 
@@ -307,6 +309,8 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 		return;
 	WRITE_ONCE(cpu->where, -1);
 	WRITE_ONCE(cpu->exits, cpu->exits + 1);
+	if ((u16)elisa_vmread(VM_EXIT_REASON) == EXIT_REASON_EXTERNAL_INTERRUPT)
+		WRITE_ONCE(cpu->samples, cpu->samples + 1);
 	cpu->put_back = false;
 	cpu->cr0 = elisa_vmread(GUEST_CR0);
 	cpu->cr3 = elisa_vmread(GUEST_CR3);
@@ -362,7 +366,7 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 			vcpu->arch.regs[VCPU_REGS_RDX] = state;
 		}
 		WRITE_ONCE(cpu->goes_on, NULL);
-		elisa_abort_report(taken, taken->error);
+		elisa_log_abort(taken, taken->error);
 		return;
 	}
 	for (int reg = 0; reg < VCPU_REGS_RIP; reg++)

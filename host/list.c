@@ -2,7 +2,7 @@
 /* What there is, for the tool. With elisa_lock held. */
 #include "list.h"
 
-#include "abort.h"
+#include "log.h"
 
 static unsigned int count(const struct list_head *list)
 {
@@ -28,22 +28,48 @@ void elisa_stats_get(struct elisa_ioc_stats *stats)
 	stats->allocated_pages = elisa_pages_total();
 }
 
+static void add_attachment(struct elisa_ioc_list *entry, const struct elisa_attachment *attachment)
+{
+	struct elisa_pair *pair;
+
+	list_for_each_entry(pair, &attachment->pairs, in_attachment)
+		entry->calls += elisa_pair_frame(pair, ELISA_FRAME_CALLS);
+	for (unsigned int kind = 0; kind < ELISA_ABORTS; kind++) {
+		u64 aborts = atomic64_read(&attachment->aborts[kind]);
+
+		entry->aborts_by[kind] += aborts;
+		entry->aborts += aborts;
+	}
+	entry->samples_inside += atomic64_read(&attachment->samples);
+	entry->allocated_bytes += atomic_long_read(&attachment->pages.held) * ELISA_PAGE + sizeof(*attachment);
+}
+
 static void list_vm(struct elisa_ioc_list *entry, const struct elisa_vm *vm)
 {
+	const struct elisa_attachment *attachment;
+
 	entry->cursor = entry->id = entry->vm = vm->id;
 	entry->pid = vm->pid;
 	entry->uid = vm->uid;
 	entry->attachments = count(&vm->attachments);
 	entry->vcpus = vm->cpu_count;
 	entry->state = vm->collides ? EADDRINUSE : 0;
+	list_for_each_entry(attachment, &vm->attachments, in_vm)
+		add_attachment(entry, attachment);
 	for (unsigned int i = 0; i < KVM_MAX_VCPUS; i++)
-		if (vm->cpus[i])
+		if (vm->cpus[i]) {
+			entry->samples += READ_ONCE(vm->cpus[i]->samples);
 			entry->vcpu_bytes +=
 				atomic_long_read(&vm->cpus[i]->pages.held) * ELISA_PAGE + sizeof(struct elisa_cpu);
+		}
 }
 
 static void list_object(struct elisa_ioc_list *entry, const struct elisa_object *object)
 {
+	const struct elisa_attachment *attachment;
+
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		add_attachment(entry, attachment);
 	entry->cursor = entry->id = object->id;
 	entry->pid = object->pid;
 	entry->uid = object->uid;
@@ -68,11 +94,9 @@ static void list_attachment(struct elisa_ioc_list *entry, const struct elisa_att
 	entry->flags = attachment->writable ? ELISA_RIGHT_WRITE : ELISA_RIGHT_READ;
 	entry->vcpus = attachment->pair_count;
 	entry->state = -attachment->state;
-	entry->aborts = atomic64_read(&attachment->aborts);
-	entry->allocated_bytes = atomic_long_read(&attachment->pages.held) * ELISA_PAGE + sizeof(*attachment);
+	add_attachment(entry, attachment);
 	/* Each vCPU's list is for all attachments together; counted in each, as one alone would need it too. */
 	list_for_each_entry(pair, &attachment->pairs, in_attachment) {
-		entry->calls += elisa_pair_frame(pair, ELISA_FRAME_CALLS);
 		entry->vcpu_bytes +=
 			(atomic_long_read(&pair->pages.held) + atomic_long_read(&pair->cpu->pages.held)) * ELISA_PAGE +
 			sizeof(*pair) + sizeof(*pair->cpu);
@@ -133,7 +157,8 @@ int elisa_list_next(struct elisa_ioc_list *entry)
 	case ELISA_LIST_ATTACHMENT:
 		return next_attachment(entry);
 	case ELISA_LIST_ABORT:
-		return elisa_abort_next(entry);
+	case ELISA_LIST_EVENT:
+		return elisa_log_next(entry);
 	default:
 		return -EINVAL;
 	}

@@ -9,6 +9,7 @@
 
 #include "attachment.h"
 #include "exchange.h"
+#include "log.h"
 
 DEFINE_MUTEX(elisa_lock);
 LIST_HEAD(elisa_objects);
@@ -300,6 +301,8 @@ int elisa_object_publish(struct elisa_object *object, const char *name, struct e
 	if (elisa_object_find(name))
 		return elisa_refuse(why, -EEXIST, "there is an object %s already", name);
 	strscpy(object->name, name, sizeof(object->name));
+	strscpy(object->label, name, sizeof(object->label));
+	elisa_log(ELISA_EVENT_PUBLISH, object, NULL);
 	return 0;
 }
 
@@ -366,6 +369,8 @@ void elisa_object_withdraw(struct elisa_object *object, int error)
 {
 	struct elisa_attachment *attachment, *next;
 
+	if (object->name[0])
+		elisa_log(ELISA_EVENT_WITHDRAW, object, NULL);
 	object->dead = error;
 	object->name[0] = 0;
 	/* Each puts the object; the caller has a reference. */

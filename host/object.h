@@ -41,9 +41,10 @@ struct elisa_object {
 	u32 id, flags;
 	struct elisa_vm *vm; /* the manager's; NULL: a process of the host */
 	u32 pid, uid;
-	char name[ELISA_NAME_MAX]; /* empty until it is published, and again when it is withdrawn */
-	int dead;                  /* what calls return now, else 0 */
-	bool managed;              /* somebody reads its events */
+	char label[ELISA_NAME_MAX]; /* the name that it has or had */
+	char name[ELISA_NAME_MAX];  /* empty until it is published, and again when it is withdrawn */
+	int dead;                   /* what calls return now, else 0 */
+	bool managed;               /* somebody reads its events */
 	struct elisa_pages pages;
 	struct elisa_memory *memory;
 	struct elisa_ept memory_ept;       /* of level 3, shared by all attachments */

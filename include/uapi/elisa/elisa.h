@@ -84,6 +84,16 @@ struct elisa_ioc_publish {
 	char name[ELISA_NAME_MAX];
 };
 
+/*
+ * An object that is published already, for root of the host to grant and withdraw: the file has no events, and closing
+ * it changes nothing.
+ */
+struct elisa_ioc_open {
+	__u32 size;
+	__u32 reserved;
+	char name[ELISA_NAME_MAX];
+};
+
 #define ELISA_GRANT_ALL 0
 #define ELISA_GRANT_VM 1  /* by the number that events and lists show */
 #define ELISA_GRANT_PID 2 /* by the process of its VMM, which must exist; managers on the host only */
@@ -102,6 +112,9 @@ struct elisa_ioc_grant {
 #define ELISA_EVENT_DETACH 2
 #define ELISA_EVENT_ABORT 3  /* a call was ended from outside */
 #define ELISA_EVENT_REVOKE 4 /* a buffer is shared no more: the memory under it has changed */
+/* In ELISA_LIST_EVENT only, where ELISA_EVENT_ATTACH says that one has attached. */
+#define ELISA_EVENT_PUBLISH 5
+#define ELISA_EVENT_WITHDRAW 6
 
 /* read() gives whole events; poll() says when there is one. */
 struct elisa_event {
@@ -211,6 +224,19 @@ struct elisa_ioc_stats {
 #define ELISA_LIST_OBJECT 2
 #define ELISA_LIST_ATTACHMENT 3
 #define ELISA_LIST_ABORT 4 /* the last calls that were ended from outside, oldest first */
+#define ELISA_LIST_EVENT 5 /* the last events of all objects, likewise */
+
+/* Why calls were ended from outside, as they are counted. */
+enum elisa_abort_kind {
+	ELISA_ABORT_TIME,        /* it took too long (ETIME) */
+	ELISA_ABORT_FAULT,       /* it touched what it may not, or raised an exception (EFAULT) */
+	ELISA_ABORT_INSTRUCTION, /* an exception that the host intercepts (EILSEQ) */
+	ELISA_ABORT_VMFUNC,      /* a VMFUNC that led nowhere (EPERM) */
+	ELISA_ABORT_INTERRUPTED, /* the VM was to see an event, or its VMM has changed its state (EINTR) */
+	ELISA_ABORT_EXIT,        /* another exit, or its lock was taken from it (ECANCELED) */
+	ELISA_ABORT_GONE,        /* object or attachment went */
+	ELISA_ABORTS,
+};
 
 /* One entry after another: start with cursor 0, hand the same structure back; ENOENT ends the list. Host only. */
 struct elisa_ioc_list {
@@ -232,7 +258,13 @@ struct elisa_ioc_list {
 	__u64 calls;
 	__u64 aborts;
 	char name[ELISA_NAME_MAX]; /* of the object */
-	/* The rest is of aborts: id is the attachment, state the errno that the call returned. */
+	/* Of attachments, objects and VMs, also at once for all that they have. */
+	__u64 aborts_by[ELISA_ABORTS];
+	/* Exits by interrupts of the host, which come anyway: in all (of a VM), and that found a call inside. */
+	__u64 samples, samples_inside;
+	/* The rest is of aborts and events: id is the attachment, state the errno that the call returned, or 0. */
+	__u32 event; /* ELISA_EVENT_* */
+	__u32 buffer;
 	__u64 time_ns; /* since the host has booted */
 	__u64 address; /* as in struct elisa_event */
 	__u32 exit_reason;
@@ -248,6 +280,7 @@ struct elisa_ioc_list {
 #define ELISA_IOC_GRANT _IOW(ELISA_IOCTL, 4, struct elisa_ioc_grant)
 #define ELISA_IOC_ANSWER _IOW(ELISA_IOCTL, 5, struct elisa_ioc_answer)
 #define ELISA_IOC_WITHDRAW _IO(ELISA_IOCTL, 6) /* attached ones get -ESHUTDOWN, the name is free */
+#define ELISA_IOC_OPEN _IOW(ELISA_IOCTL, 7, struct elisa_ioc_open)
 #define ELISA_IOC_ATTACH _IOWR(ELISA_IOCTL, 16, struct elisa_ioc_attach)
 #define ELISA_IOC_FUNCTION _IOWR(ELISA_IOCTL, 17, struct elisa_ioc_function)
 #define ELISA_IOC_THREAD _IO(ELISA_IOCTL, 18) /* lets the calling thread mask interrupts (IOPL 3) */

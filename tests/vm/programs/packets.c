@@ -3,9 +3,9 @@
  * packets send DEVICE MAC BYTES BATCH            sends frames to MAC, until it is killed
  * packets receive DEVICE BATCH SKIPPED COUNTED   receives them, and answers to whoever sends
  *
- * What a socket costs a packet: AF_PACKET, sendmmsg and recvmmsg. Region "packets" begins when SKIPPED packets have come
- * and ends COUNTED later. One that is lost, comes twice or out of order, or has other contents than it was sent with,
- * ends the receiver. The sender is never more than WINDOW packets ahead: else stock queues drop some.
+ * What a socket costs a packet: AF_PACKET, sendmmsg and recvmmsg. Region "packets" begins when SKIPPED packets have
+ * come and ends COUNTED later. One that is lost, comes twice or out of order, or has other contents than it was sent
+ * with, ends the receiver. The sender is never more than WINDOW packets ahead: else stock queues drop some.
  */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
@@ -188,6 +188,7 @@ int main(int count, char **arguments)
 	if (count == 6 && !strcmp(arguments[1], "send"))
 		return run_sender(arguments[2], arguments[3], number(arguments[4]), (int)number(arguments[5]));
 	if (count == 6 && !strcmp(arguments[1], "receive"))
-		return run_receiver(arguments[2], (int)number(arguments[3]), number(arguments[4]), number(arguments[5]));
+		return run_receiver(arguments[2], (int)number(arguments[3]), number(arguments[4]),
+				    number(arguments[5]));
 	die("packets send DEVICE MAC BYTES BATCH | receive DEVICE BATCH SKIPPED COUNTED");
 }
