@@ -35,11 +35,11 @@ static inline void rx_set(const struct elisa_info *info, struct vswitch_rx *rx, 
 			  uint64_t serial)
 {
 	elisa_lock(&rx->lock, info); /* if its holder is dead: all that it left is overwritten here */
-	VSWITCH_WRITE(rx->serial, 0);
+	VSWITCH_WRITE(rx->serial, VSWITCH_NO_SERIAL);
 	VSWITCH_WRITE(rx->where, where);
 	rx->size = size;
 	rx->filled = 0;
-	rx->on = serial != 0;
+	VSWITCH_WRITE(rx->live, serial);
 	VSWITCH_WRITE(rx->serial, serial);
 	elisa_unlock(&rx->lock, info);
 }
@@ -55,11 +55,11 @@ static inline void port_free(const struct elisa_info *info, struct vswitch_state
 	mask_set(&state->any, number, 0);
 	VSWITCH_WRITE(port->owner, 0);
 	for (unsigned int queue = 0; queue < VSWITCH_QUEUES_MAX; queue++) {
-		VSWITCH_WRITE(port->tx[queue].serial, 0);
-		if (port->rx[queue].serial)
-			rx_set(info, &port->rx[queue], 0, 0, 0);
+		VSWITCH_WRITE(port->tx[queue].serial, VSWITCH_NO_SERIAL);
+		rx_set(info, &port->rx[queue], 0, 0, VSWITCH_NO_SERIAL);
 	}
 	table_drop_port(state, number);
+	vswitch_changed(state);
 	VSWITCH_WRITE(port->address, 0);
 	VSWITCH_WRITE(port->name[0], 0);
 	/* Last: nothing of it is left. */
@@ -224,19 +224,20 @@ static inline int rings_check(const struct elisa_info *info, const struct vswitc
 }
 
 /* Of the queues that are on, one for each class of flows. Under the state's lock. */
-static inline void port_spread(struct vswitch_port *port)
+static inline void port_spread(struct vswitch_state *state, struct vswitch_port *port)
 {
 	uint32_t on[VSWITCH_QUEUES_MAX], count = 0;
 	uint64_t spread = 0;
 
 	for (uint32_t queue = 0; queue < port->rx_queues; queue++) {
-		if (port->rx[queue].on)
+		if (port->rx[queue].live != VSWITCH_NO_SERIAL)
 			on[count++] = queue;
 	}
 	for (uint32_t class = 0; class < 8 && count; class ++)
 		spread |= (uint64_t)on[class % count] << 8 * class;
 	VSWITCH_WRITE(port->spread, spread);
 	VSWITCH_WRITE(port->several, count > 1);
+	vswitch_changed(state);
 }
 
 static inline void port_flags(struct vswitch_state *state, uint32_t number, uint32_t flags)
@@ -245,9 +246,10 @@ static inline void port_flags(struct vswitch_state *state, uint32_t number, uint
 	mask_set(&state->promiscuous, number, flags & VSWITCH_PROMISCUOUS);
 	mask_set(&state->multicast, number, flags & (VSWITCH_PROMISCUOUS | VSWITCH_ALL_MULTICAST));
 	mask_set(&state->any, number, !(flags & VSWITCH_BIND) || flags & VSWITCH_PROMISCUOUS);
+	vswitch_changed(state);
 }
 
-static inline void port_queues(const struct elisa_info *info, struct vswitch_port *port,
+static inline void port_queues(const struct elisa_info *info, struct vswitch_state *state, struct vswitch_port *port,
 			       const struct vswitch_config *config)
 {
 	port->rx_queues = config->rx_queues;
@@ -260,6 +262,7 @@ static inline void port_queues(const struct elisa_info *info, struct vswitch_por
 		VSWITCH_WRITE(rx->bytes, 0);
 		elisa_zero(rx->drops, sizeof(rx->drops));
 		elisa_zero(tx, sizeof(*tx));
+		tx->serial = VSWITCH_NO_SERIAL;
 		if (queue < config->tx_queues) {
 			tx->where = config->tx[queue].where;
 			tx->size = config->tx[queue].size;
@@ -276,7 +279,7 @@ static inline void port_queues(const struct elisa_info *info, struct vswitch_por
 			rx_set(info, rx, where, config->rx[queue].size, serial);
 		}
 	}
-	port_spread(port);
+	port_spread(state, port);
 }
 
 /* Under the state's lock. The number of the port. */
@@ -304,7 +307,7 @@ static inline long port_open(const struct elisa_info *info, struct vswitch_state
 	port->vm = info->vm;
 	port->mtu = config->mtu;
 	port->notified = 0;
-	port_queues(info, port, config);
+	port_queues(info, state, port, config);
 	port_flags(state, number, config->flags);
 	VSWITCH_WRITE(port->owner, (uint64_t)info->attachment + 1);
 	mask_set(&state->open, number, 1);
@@ -335,11 +338,13 @@ static inline int port_readdress(const struct elisa_info *info, struct vswitch_s
 		return -EADDRINUSE;
 	VSWITCH_WRITE(port->address, address);
 	table_forget(table_bucket(state, old), old, NULL, number);
+	vswitch_changed(state);
 	return 0;
 }
 
 /* Under the state's lock. A queue that is off gets nothing from when this returns. */
-static inline int port_switch_rx(const struct elisa_info *info, struct vswitch_port *port, uint64_t value)
+static inline int port_switch_rx(const struct elisa_info *info, struct vswitch_state *state, struct vswitch_port *port,
+				 uint64_t value)
 {
 	uint32_t queue = (uint32_t)value;
 	struct vswitch_rx *rx;
@@ -353,9 +358,9 @@ static inline int port_switch_rx(const struct elisa_info *info, struct vswitch_p
 		if (ring)
 			__atomic_store_n(&ring->filled, rx->filled, __ATOMIC_RELEASE);
 	}
-	rx->on = value >> 32 & 1;
+	VSWITCH_WRITE(rx->live, value >> 32 & 1 ? rx->serial : VSWITCH_NO_SERIAL);
 	elisa_unlock(&rx->lock, info);
-	port_spread(port);
+	port_spread(state, port);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include "flow.h"
 
 #define ROOM_SHIFT 48 /* of a slot's second word: bytes, flags, room */
-#define NO_QUEUE (~0u)
+#define NONE (~0u)
 
 struct packet {
 	uint64_t low, high; /* its first 16 bytes, as they were judged */
@@ -23,15 +23,16 @@ struct packet {
 	struct part part[VSWITCH_PARTS_MAX + 1]; /* the first is of this call's own memory */
 };
 
+/* Counts of slots are in bytes here: 16 each. */
 struct run {
+	struct vswitch_port *port; /* NULL: there is no run */
 	struct vswitch_rx *rx;
 	struct vswitch_ring *ring; /* NULL: the receiver is gone, or the queue is off */
 	struct window window;
-	uint64_t packets, bytes;
-	uint32_t port, queue, owner;
-	uint32_t mask, filled, left; /* left: posted and not filled, as far as is known */
-	uint32_t limit;              /* the longest packet without tags */
-	uint32_t dropping;           /* why, if there is no ring */
+	uint64_t at, end, mask; /* filled; posted, as far as is known; of the ring */
+	uint32_t limit;         /* the longest packet without tags */
+	uint32_t slow;          /* slots filled otherwise than by run_fast() */
+	int64_t budget;         /* the call's, before run_fast() has filled anything */
 };
 
 /* What a call has been doing. */
@@ -40,8 +41,8 @@ struct send {
 	struct vswitch_state *state;
 	struct vswitch_tx *tx;
 	uint64_t wake; /* ports whose client sleeps */
-	uint32_t port, owner;
-	int64_t budget;
+	uint32_t port;
+	int64_t budget; /* bytes that it may still copy */
 	struct run run;
 };
 
@@ -66,11 +67,34 @@ static inline uint32_t slot_room(uint64_t word)
 	return (uint32_t)word > 0xffff ? 0xffff : (uint32_t)word;
 }
 
+static inline uint32_t run_filled(const struct run *run)
+{
+	return (uint32_t)(run->at / sizeof(struct vswitch_slot));
+}
+
+/* The slot that is so many behind the next one. */
+static inline struct vswitch_slot *run_slot(const struct run *run, uint32_t further)
+{
+	uint64_t offset = (run->at + further * sizeof(struct vswitch_slot)) & run->mask;
+
+	return (struct vswitch_slot *)((char *)run->ring->slots + offset);
+}
+
 static inline void run_look(struct run *run)
 {
-	uint32_t left = __atomic_load_n(&run->ring->posted, __ATOMIC_ACQUIRE) - run->filled;
+	uint64_t left = __atomic_load_n(&run->ring->posted, __ATOMIC_ACQUIRE) - run_filled(run);
 
-	run->left = left > run->mask + 1 ? 0 : left; /* a count that cannot be is as good as none */
+	left = (uint32_t)left * sizeof(struct vswitch_slot);
+	if (left > run->mask + sizeof(struct vswitch_slot))
+		left = 0; /* a count that cannot be is as good as none */
+	run->end = run->at + left;
+}
+
+/* What is copied otherwise than by run_fast(). */
+static inline void charge(struct send *send, int64_t bytes)
+{
+	send->budget -= bytes;
+	send->run.budget -= bytes;
 }
 
 /* A port whose rings are shared no more costs nothing from now on. Under its queue's lock, which opening takes too. */
@@ -79,78 +103,105 @@ static inline void port_lost(struct vswitch_state *state, uint32_t port)
 	__atomic_fetch_and(&state->open, ~VSWITCH_BIT(port), __ATOMIC_RELAXED);
 }
 
-/* Takes the queue's lock. The port is still the one that was chosen, or nothing is delivered. */
-static APART void run_begin(struct send *send, uint32_t port, uint32_t queue)
+/* There is no ring to fill, or its last user did not come to an end. */
+static APART void run_begin_slow(struct send *send, int error)
 {
-	struct vswitch_port *at = &send->state->ports[port];
-	struct vswitch_rx *rx = &at->rx[queue];
 	struct run *run = &send->run;
-	uint64_t owner = VSWITCH_READ(at->owner);
-	int error = elisa_lock(&rx->lock, send->info);
-	uint32_t size = rx->size;
 
-	run->rx = rx;
+	if (run->ring) {
+		if (error)
+			__atomic_store_n(&run->ring->filled, run->rx->filled, __ATOMIC_RELEASE);
+	} else if (run->rx->live != VSWITCH_NO_SERIAL) {
+		port_lost(send->state, (uint32_t)(run->port - send->state->ports));
+	}
+}
+
+/* Takes a lock that is free. */
+static inline int lock_free(struct elisa_lock *lock, const struct elisa_info *info)
+{
+	uint64_t word = 0;
+
+	return __atomic_compare_exchange_n(&lock->word, &word, elisa_lock_owner(info), 0, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+/*
+ * Takes the queue's lock. A port that was closed and opened again since it was chosen gets the packet, as it might if
+ * it had been sent a moment later.
+ */
+static inline __attribute__((always_inline)) void run_begin(struct send *send, struct vswitch_port *port,
+							    struct vswitch_rx *rx)
+{
+	struct run *run = &send->run;
+	int error = lock_free(&rx->lock, send->info) ? 0 : elisa_lock(&rx->lock, send->info);
+
 	run->port = port;
-	run->queue = queue;
-	run->owner = (uint32_t)(owner - 1);
-	run->window.index = NO_INDEX;
-	run->packets = run->bytes = 0;
-	run->left = 0;
-	run->limit = VSWITCH_READ(at->mtu) + 14;
-	run->filled = rx->filled;
-	run->mask = size - 1;
-	run->ring = NULL;
-	run->dropping = VSWITCH_DROP_CLOSED;
-	if (!owner || owner != VSWITCH_READ(at->owner))
-		return;
-	if (!rx->on) {
-		run->dropping = VSWITCH_DROP_FULL;
-		return;
-	}
-	run->ring = shared_at(send->info, run->owner, rx->where, rx->serial,
-			      sizeof(*run->ring) + (uint64_t)size * sizeof(struct vswitch_slot));
-	if (!run->ring) {
-		port_lost(send->state, port);
-		return;
-	}
-	if (error)
-		__atomic_store_n(&run->ring->filled, run->filled, __ATOMIC_RELEASE);
-	run_look(run);
+	run->rx = rx;
+	run->slow = 0;
+	run->limit = VSWITCH_READ(port->mtu) + 14;
+	run->budget = send->budget;
+	run->at = run->end = rx->filled * sizeof(struct vswitch_slot);
+	run->mask = rx->size * sizeof(struct vswitch_slot) - sizeof(struct vswitch_slot);
+	run->ring = window_again(send->info, &run->window, rx->where, rx->live);
+	if (__builtin_expect(error || !run->ring, 0))
+		run_begin_slow(send, error);
+	if (__builtin_expect(run->ring != NULL, 1))
+		run_look(run);
 }
 
 /*
  * Publishes what was filled, gives the lock back, and looks whether the receiver sleeps: wake.h says why that is
  * enough.
  */
-static APART void run_end(struct send *send)
+static inline __attribute__((always_inline)) void run_end(struct send *send)
 {
 	struct run *run = &send->run;
 	struct vswitch_rx *rx = run->rx;
 
-	run->queue = NO_QUEUE;
-	if (!run->ring || run->filled == rx->filled) {
+	const struct vswitch_port *port = run->port;
+	uint32_t filled = run_filled(run), fast = filled - rx->filled - run->slow;
+	uint64_t bytes = (uint64_t)(run->budget - send->budget);
+
+	run->port = NULL;
+	if (filled == rx->filled) {
 		elisa_unlock(&rx->lock, send->info);
 		return;
 	}
-	VSWITCH_WRITE(rx->filled, run->filled);
-	VSWITCH_ADD(rx->packets, run->packets);
-	VSWITCH_ADD(rx->bytes, run->bytes);
+	VSWITCH_WRITE(rx->filled, filled);
+	VSWITCH_ADD(rx->packets, fast);
+	VSWITCH_ADD(rx->bytes, bytes);
+	VSWITCH_ADD(send->tx->packets, fast);
+	VSWITCH_ADD(send->tx->bytes, bytes);
 	/* Release: the packets are there before their count. */
-	__atomic_store_n(&run->ring->filled, run->filled, __ATOMIC_RELEASE);
+	__atomic_store_n(&run->ring->filled, filled, __ATOMIC_RELEASE);
 	/* A locked instruction: the count is seen before we look whether anybody sleeps. */
 	elisa_unlock(&rx->lock, send->info);
-	if (VSWITCH_READ(run->ring->waits) | VSWITCH_READ(send->state->ports[run->port].wake.word))
-		send->wake |= VSWITCH_BIT(run->port);
+	if (__builtin_expect(VSWITCH_READ(run->ring->waits) || VSWITCH_READ(port->wake.word), 0))
+		send->wake |= VSWITCH_BIT(port - send->state->ports);
 }
 
-/* Without a word that belongs to another queue: does nothing if it is the run's own already. */
-static inline void run_to(struct send *send, uint32_t port, uint32_t queue)
+static APART void run_stop(struct send *send)
 {
-	if (send->run.queue == queue && send->run.port == port)
-		return;
-	if (send->run.queue != NO_QUEUE)
-		run_end(send);
-	run_begin(send, port, queue);
+	run_end(send);
+}
+
+/* To the queue, unless it is the run's own already. */
+static inline __attribute__((always_inline)) void run_to(struct send *send, uint32_t number, uint32_t queue)
+{
+	struct vswitch_port *port = &send->state->ports[number];
+	struct vswitch_rx *rx = &port->rx[queue];
+
+	if (send->run.port) {
+		if (send->run.rx == rx)
+			return;
+		run_stop(send);
+	}
+	run_begin(send, port, rx);
+}
+
+static APART void run_turn(struct send *send, uint32_t number, uint32_t queue)
+{
+	run_to(send, number, queue);
 }
 
 static inline void run_drop(struct run *run, enum vswitch_drop why)
@@ -158,33 +209,38 @@ static inline void run_drop(struct run *run, enum vswitch_drop why)
 	VSWITCH_ADD(run->rx->drops[why], 1);
 }
 
+static inline uint32_t run_owner(const struct run *run)
+{
+	return (uint32_t)(VSWITCH_READ(run->port->owner) - 1);
+}
+
 /* A packet of one part into one place; 0: it takes more than that. */
-static inline int run_fast(struct send *send, const uint8_t *from, uint64_t low, uint64_t high, uint32_t bytes)
+static inline __attribute__((always_inline)) int run_fast(struct send *send, const uint8_t *from, uint64_t low,
+							  uint64_t high, uint64_t bytes)
 {
 	struct run *run = &send->run;
 	struct vswitch_slot *slot;
-	uint64_t word;
-	uint32_t room;
+	uint64_t room, where, offset;
 	uint8_t *to;
 
-	if (__builtin_expect(!run->left || bytes > run->limit, 0))
+	if (__builtin_expect(run->at == run->end || bytes > run->limit, 0))
 		return 0;
-	slot = &run->ring->slots[run->filled & run->mask];
-	word = slot_load(slot);
-	room = slot_room(word);
-	if (__builtin_expect(room < bytes, 0))
+	slot = run_slot(run, 0);
+	room = slot_load(slot);
+	/* With flags, or beyond 16 bits: slot_room(). */
+	if (__builtin_expect(room < bytes || room > 0xffff, 0))
 		return 0;
-	to = window_at(send->info, &run->window, run->owner, VSWITCH_READ(slot->where), bytes);
-	if (__builtin_expect(!to, 0))
+	where = VSWITCH_READ(slot->where);
+	if (__builtin_expect(window_within(&run->window, where, &offset), 1))
+		to = (uint8_t *)(run->window.address + offset);
+	else if (!(to = window_find(send->info, &run->window, run_owner(run), where, bytes)))
 		return 0;
 	store_word(to, low);
 	store_word(to + 8, high);
 	copy_body(to, from, bytes);
-	slot_store(slot, bytes, 0, room);
-	run->filled++;
-	run->left--;
-	run->packets++;
-	run->bytes += bytes;
+	slot_store(slot, (uint32_t)bytes, 0, room);
+	run->at += sizeof(struct vswitch_slot);
+	send->budget -= (int64_t)bytes;
 	return 1;
 }
 
@@ -194,19 +250,20 @@ static inline int run_places(struct send *send, uint32_t bytes, struct part *pla
 	struct run *run = &send->run;
 	uint32_t count = 0;
 
-	*bad = NO_QUEUE;
+	*bad = NONE;
 	while (bytes) {
-		struct vswitch_slot *slot = &run->ring->slots[(run->filled + count) & run->mask];
+		uint64_t after = run->at + count * sizeof(struct vswitch_slot);
+		struct vswitch_slot *slot = run_slot(run, count);
 		uint32_t room;
 
-		if (count == run->left)
+		if (after >= run->end)
 			run_look(run);
-		if (count >= run->left || count == VSWITCH_PARTS_MAX)
+		if (after >= run->end || count == VSWITCH_PARTS_MAX)
 			return -VSWITCH_DROP_FULL - 1;
 		room = slot_room(slot_load(slot));
 		places[count].bytes = room < bytes ? room : bytes;
-		places[count].at =
-			window_at(send->info, &run->window, run->owner, VSWITCH_READ(slot->where), places[count].bytes);
+		places[count].at = window_find(send->info, &run->window, run_owner(run), VSWITCH_READ(slot->where),
+					       places[count].bytes);
 		if (!room || !places[count].at) {
 			*bad = count;
 			return -VSWITCH_DROP_POSTED - 1;
@@ -220,11 +277,11 @@ static inline int run_places(struct send *send, uint32_t bytes, struct part *pla
 static inline void run_skip(struct run *run, uint32_t count)
 {
 	for (; count; count--) {
-		struct vswitch_slot *slot = &run->ring->slots[run->filled & run->mask];
+		struct vswitch_slot *slot = run_slot(run, 0);
 
 		slot_store(slot, 0, 0, slot_room(slot_load(slot)));
-		run->filled++;
-		run->left--;
+		run->at += sizeof(struct vswitch_slot);
+		run->slow++;
 	}
 }
 
@@ -238,7 +295,7 @@ static APART void run_scatter(struct send *send, const struct packet *packet)
 	int count;
 
 	if (!run->ring) {
-		run_drop(run, run->dropping);
+		run_drop(run, run->rx->live != run->rx->serial ? VSWITCH_DROP_FULL : VSWITCH_DROP_CLOSED);
 		return;
 	}
 	if (packet->bytes > run->limit + packet->limit_tags) {
@@ -248,20 +305,20 @@ static APART void run_scatter(struct send *send, const struct packet *packet)
 	count = run_places(send, packet->bytes, places, &bad);
 	if (count < 0) {
 		run_drop(run, (enum vswitch_drop)(-count - 1));
-		if (bad != NO_QUEUE)
+		if (bad != NONE)
 			run_skip(run, bad + 1);
 		return;
 	}
 	for (int i = 0; i < count; i++) {
-		struct vswitch_slot *slot = &run->ring->slots[run->filled & run->mask];
+		struct vswitch_slot *slot = run_slot(run, 0);
 
 		part = copy_parts(places[i].at, part, &skip, places[i].bytes);
 		slot_store(slot, places[i].bytes, i + 1 < count ? VSWITCH_MORE : 0, slot_room(slot_load(slot)));
-		run->filled++;
-		run->left--;
+		run->at += sizeof(struct vswitch_slot);
+		run->slow++;
 	}
-	run->packets++;
-	run->bytes += packet->bytes;
+	VSWITCH_ADD(run->rx->packets, 1);
+	VSWITCH_ADD(run->rx->bytes, packet->bytes);
 }
 
 #endif

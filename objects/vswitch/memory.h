@@ -5,7 +5,6 @@
 
 #include "state.h"
 
-#define NO_INDEX (~0ull)
 #define COPY_REP_MIN 128 /* from this on a string instruction is shorter than moves */
 
 typedef uint64_t vswitch_word __attribute__((aligned(1), may_alias));
@@ -15,46 +14,82 @@ typedef uint64_t vswitch_word __attribute__((aligned(1), may_alias));
  * use what it has looked up until it returns (elisa_exchange()).
  */
 struct window {
-	uint64_t index;
-	uint64_t address, bytes;
+	uint64_t where; /* its begin */
+	uint64_t fast;  /* any packet that begins before this offset is whole within */
+	uint64_t address;
 };
 
-static inline void window_load(const struct elisa_info *info, struct window *window, uint32_t owner, uint64_t index)
+static inline uint64_t window_set(struct window *window, const struct elisa_exchange *entry, uint64_t where)
 {
-	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
-
-	*window = (struct window){ .index = index };
-	if (index >= info->exchange.bytes / sizeof(*table))
-		return;
-	table += index & elisa_index_mask(index, ELISA_EXCHANGES_MAX);
-	if (VSWITCH_READ(table->attachment) != owner)
-		return;
 	/* In this order: a size other than 0 comes with its address. */
-	window->bytes = __atomic_load_n(&table->range.bytes, __ATOMIC_ACQUIRE);
-	window->address = VSWITCH_READ(table->range.address);
-}
+	uint64_t bytes = __atomic_load_n(&entry->range.bytes, __ATOMIC_ACQUIRE);
 
-/* The address of `bytes`, fewer than 2^32, at a place in memory of the owner's; NULL if it is not all theirs. */
-static inline uint8_t *window_at(const struct elisa_info *info, struct window *window, uint32_t owner, uint64_t where,
-				 uint64_t bytes)
-{
-	uint64_t offset = (uint32_t)where, end = offset + bytes;
-
-	if (__builtin_expect(where >> 32 != window->index, 0))
-		window_load(info, window, owner, where >> 32);
-	if (__builtin_expect(end > window->bytes, 0))
-		return NULL;
-	return (uint8_t *)(window->address + (offset & elisa_index_mask(end, window->bytes + 1)));
+	window->where = where & ~(uint64_t)UINT32_MAX;
+	window->address = VSWITCH_READ(entry->range.address);
+	window->fast = bytes < VSWITCH_PACKET_MAX ? 0 : bytes - VSWITCH_PACKET_MAX;
+	return bytes;
 }
 
 /*
- * The same of a place that is to be in the sharing that it was in before: the index may lead to something else since,
- * also of the same owner's.
+ * Turns to the buffer in which the place is, and gives the address of `bytes`, fewer than 2^32, there; NULL if they are
+ * not all within.
  */
+static APART uint8_t *window_find(const struct elisa_info *info, struct window *window, uint32_t owner, uint64_t where,
+				  uint64_t bytes)
+{
+	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
+	uint64_t index = where >> 32, offset = (uint32_t)where, end = offset + bytes, size;
+
+	if (index >= info->exchange.bytes / sizeof(*table))
+		return NULL;
+	table += index & elisa_index_mask(index, ELISA_EXCHANGES_MAX);
+	if (VSWITCH_READ(table->attachment) != owner)
+		return NULL;
+	size = window_set(window, table, where);
+	if (end > size)
+		return NULL;
+	return (uint8_t *)(window->address + (offset & elisa_index_mask(end, size + 1)));
+}
+
+/*
+ * The same for what lay in a sharing when the port was opened, and was checked then: a serial is only ever that of one
+ * sharing, with its owner and its size. NULL: it is not shared any more.
+ */
+static inline void *window_again(const struct elisa_info *info, struct window *window, uint64_t where, uint64_t serial)
+{
+	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
+
+	table += where >> 32;
+	if (VSWITCH_READ(table->serial) != serial)
+		return NULL;
+	/* Taken away, but not forgotten yet? */
+	if (!window_set(window, table, where))
+		return NULL;
+	return (void *)(window->address + (uint32_t)where);
+}
+
+/*
+ * Is a packet of VSWITCH_PACKET_MAX at that place whole in the window? One comparison says that it is this buffer, and
+ * within; else window_find() has to be asked. The offset is masked then: elisa_index_mask(), whose flags are used, too.
+ */
+static inline __attribute__((always_inline)) int window_within(const struct window *window, uint64_t where,
+							       uint64_t *offset)
+{
+	uint64_t from = where - window->where, mask;
+	int within;
+
+	asm volatile("cmp %3, %2\n\tsbb %0, %0" : "=r"(mask), "=@ccc"(within) : "r"(from), "rm"(window->fast));
+	if (__builtin_expect(!within, 0))
+		return 0;
+	*offset = from & mask;
+	return 1;
+}
+
+/* What lay in a sharing at an earlier time, or NULL: the index may lead to something else since. */
 static inline void *shared_at(const struct elisa_info *info, uint32_t owner, uint64_t where, uint64_t serial,
 			      uint64_t bytes)
 {
-	if (!serial || elisa_exchange_serial(info, owner, where >> 32) != serial)
+	if (elisa_exchange_serial(info, owner, where >> 32) != serial)
 		return NULL;
 	return elisa_exchange(info, owner, where >> 32, (uint32_t)where, bytes);
 }
@@ -84,19 +119,16 @@ static inline void copy_words(uint8_t *to, const uint8_t *from, uint64_t words)
 }
 
 /* A packet of at least 28 bytes but for its first 16. The last 16 may be copied twice, from and to behind the 12th. */
-static inline void copy_body(uint8_t *to, const uint8_t *from, uint32_t bytes)
+static inline void copy_body(uint8_t *to, const uint8_t *from, uint64_t bytes)
 {
-	uint32_t at = 16;
-
-	if (bytes >= COPY_REP_MIN) {
-		copy_words(to + 16, from + 16, (bytes - 16) / 8);
+	if (__builtin_expect(bytes - 49 < 16, 1)) {
+		copy_16(to + 16, from + 16);
+		copy_16(to + 32, from + 32);
+	} else if (bytes < COPY_REP_MIN) {
+		for (uint64_t at = 16; at + 16 < bytes; at += 16)
+			copy_16(to + at, from + at);
 	} else {
-		for (; at + 32 <= bytes; at += 32) {
-			copy_16(to + at, from + at);
-			copy_16(to + at + 16, from + at + 16);
-		}
-		if (at + 16 < bytes)
-			copy_16(to + at, from + at);
+		copy_words(to + 16, from + 16, (bytes - 16) / 8);
 	}
 	copy_16(to + bytes - 16, from + bytes - 16);
 }

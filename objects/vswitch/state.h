@@ -17,17 +17,17 @@
 #define VSWITCH_WAYS 8 /* of a bucket: one cache line */
 #define VSWITCH_BUCKETS_MAX 4096
 #define VSWITCH_BUCKETS_DEFAULT 1024
-#define VSWITCH_HINTS 256
+#define VSWITCH_ROUTES 8 /* that a send queue remembers; a power of two */
+#define VSWITCH_NO_SERIAL (~0ull)
 
 /* A receive queue. All of it is protected by its lock, and may be read without. */
 struct vswitch_rx {
 	struct elisa_lock lock;
 	uint64_t where;  /* of the ring */
-	uint64_t serial; /* of the sharing that it lies in; 0: there is no ring */
+	uint64_t serial; /* of the sharing that it lies in, or VSWITCH_NO_SERIAL */
+	uint64_t live;   /* the same if the queue is on, else VSWITCH_NO_SERIAL */
 	uint32_t size;
-	uint32_t on;
 	uint32_t filled; /* the truth; the ring's own is a copy for the client */
-	uint32_t reserved;
 	uint64_t packets, bytes;
 	uint64_t drops[VSWITCH_DROPS];
 } __attribute__((aligned(64)));
@@ -38,6 +38,9 @@ struct vswitch_tx {
 	uint64_t serial;
 	uint32_t size;
 	uint32_t reserved;
+	struct {
+		uint64_t word, check;
+	} routes[VSWITCH_ROUTES]; /* where the last packets went, if to one queue: route.h */
 	uint64_t packets, bytes, flooded;
 	uint64_t drops[VSWITCH_DROPS];
 } __attribute__((aligned(64)));
@@ -62,7 +65,7 @@ struct vswitch_port {
 	char name[VSWITCH_NAME_MAX];
 	struct vswitch_rx rx[VSWITCH_QUEUES_MAX];
 	struct vswitch_tx tx[VSWITCH_QUEUES_MAX];
-} __attribute__((aligned(64)));
+} __attribute__((aligned(4096))); /* a power of two: its place is found by a shift */
 
 struct vswitch_state {
 	/* The manager's: settings, and the clock. */
@@ -74,7 +77,11 @@ struct vswitch_state {
 	uint32_t age_limit; /* in the same unit; 0: addresses do not age */
 	uint32_t now;       /* the clock, in the same unit */
 	uint64_t key;       /* of the table's hash: odd, and a secret, so that nobody can aim at a bucket */
-	uint64_t client_pad;
+	/*
+	 * Grows by an odd number with whatever changes where packets go: the table, ports, the clock. After the change:
+	 * what was looked up before has another one then.
+	 */
+	uint64_t generation;
 	uint64_t seconds; /* the clock, since the switch began */
 
 	/* The switch's. Ports by bits: all of them change by atomic operations. */
@@ -87,7 +94,7 @@ struct vswitch_state {
 
 	struct vswitch_port ports[VSWITCH_PORTS_MAX];
 	uint64_t table[][VSWITCH_WAYS]; /* table.h */
-} __attribute__((aligned(64)));
+};
 
 /* Bytes of the object's memory. */
 static inline uint64_t vswitch_state_bytes(uint32_t buckets)
@@ -101,6 +108,9 @@ static inline uint64_t vswitch_state_bytes(uint32_t buckets)
 
 /* A function that is not to be made a part of others, as it is used rarely or is large. */
 #define APART __attribute__((__noinline__, unused))
+
+/* The compiler is to keep the address, and not to calculate it anew each time it is used. */
+#define KEEP(address) asm("" : "+r"(address))
 
 /* A counter that only one writes, and others read. */
 #define VSWITCH_ADD(counter, n) VSWITCH_WRITE(counter, (counter) + (n))
@@ -127,6 +137,11 @@ static inline void vswitch_port_counters(const struct vswitch_port *port, struct
 			sum->tx_drops[why] += VSWITCH_READ(tx->drops[why]);
 		}
 	}
+}
+
+static inline void vswitch_changed(struct vswitch_state *state)
+{
+	__atomic_fetch_add(&state->generation, 0x9e3779b97f4a7c15ull, __ATOMIC_SEQ_CST);
 }
 
 /* Is the port used, and does its client live, as far as is known without looking at its rings? */

@@ -141,6 +141,7 @@ static inline int table_set(struct vswitch_state *state, uint64_t address, uint3
 			return entry_port(old) == port ? 0 : -EPERM;
 		if (!entry_change(&bucket[way], old, new))
 			continue;
+		vswitch_changed(state);
 		if (fixed) {
 			table_forget(bucket, address, &bucket[way], port);
 			return 0;

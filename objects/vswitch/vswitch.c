@@ -6,9 +6,10 @@
 #define BUDGET 262144     /* bytes that a call copies, or a little more: it takes a millisecond at most */
 #define BUDGET_PACKET 128 /* what else a copy costs, in bytes copied */
 
-static struct vswitch_state *state_of(const struct elisa_info *info)
+static inline struct vswitch_state *state_of(const struct elisa_info *info)
 {
-	return elisa_memory(info, 0, sizeof(struct vswitch_state));
+	/* No index of a caller's: what is too small is not speculated about. */
+	return info->memory.bytes < sizeof(struct vswitch_state) ? NULL : (void *)info->memory.address;
 }
 
 /* The state if the caller may change it and the manager has set it up. */
@@ -30,7 +31,7 @@ static inline struct vswitch_port *port_of(const struct elisa_info *info, struct
 
 	if (number >= VSWITCH_PORTS_MAX)
 		return NULL;
-	port = &state->ports[number & elisa_index_mask(number, VSWITCH_PORTS_MAX)];
+	port = &state->ports[number & (VSWITCH_PORTS_MAX - 1)]; /* also while the CPU speculates */
 	return VSWITCH_READ(port->owner) == (uint64_t)info->attachment + 1 ? port : NULL;
 }
 
@@ -100,7 +101,7 @@ static long set(const struct elisa_info *info, struct vswitch_state *state, uint
 			port_flags(state, number, flags);
 		return error;
 	case VSWITCH_SET_RX:
-		return port_switch_rx(info, port, value);
+		return port_switch_rx(info, state, port, value);
 	default:
 		return -EINVAL;
 	}
@@ -183,28 +184,109 @@ static uint64_t targets(struct send *send, uint64_t destination, int *why)
 	return open | VSWITCH_BIT(entry_port(entry));
 }
 
+#define NO_HIGH (1ull << 32)
+#define ROUTE_KEPT (1ull << 48)
+
 /* Where packets with these addresses go, which holds for as long as they follow each other within a call. */
 struct route {
-	uint64_t low, high; /* the addresses: 64 and 32 bits */
+	uint64_t low; /* the addresses: 64 and 32 bits */
+	uint64_t high;
+	/* The same if they all go where the run is; else what no packet has. */
+	uint64_t fast_low, fast_high;
 	uint64_t ports;
 	int why; /* why it is dropped; -1: it is not */
 	uint32_t flooded;
-	uint32_t port; /* if it is only one, which the run is of then; else NO_QUEUE */
+	uint32_t port; /* if it is only one, which the run is of then; else NONE */
 	uint32_t several;
 	uint64_t spread; /* of that port */
 };
 
+/*
+ * Where the last packet went is kept with its queue, and holds until anything has changed. Calls may write it at the
+ * same time, as nobody but the client's sense keeps them from using one queue: what belongs together is tied by the
+ * secret key, so that no mixture of two passes for a route that was judged.
+ */
+static inline uint64_t route_tie(const struct vswitch_state *state, uint64_t word, uint64_t generation, uint64_t low)
+{
+	return (word + generation) * state->key ^ low;
+}
+
+/* By the destination's last byte: those of VMs of one host often differ in that. */
+static inline uint32_t route_slot(uint64_t low)
+{
+	return low >> 40 & (VSWITCH_ROUTES - 1);
+}
+
+static inline void route_keep(struct send *send, uint64_t low, uint32_t high, uint64_t port, uint64_t queue,
+			      uint64_t generation)
+{
+	uint64_t word = high | port << 32 | queue << 40 | ROUTE_KEPT;
+
+	VSWITCH_WRITE(send->tx->routes[route_slot(low)].word, word);
+	VSWITCH_WRITE(send->tx->routes[route_slot(low)].check, route_tie(send->state, word, generation, low));
+}
+
+/* The word of a route that is kept, and holds; 0: there is none. */
+static inline uint64_t route_kept(const struct vswitch_state *state, const struct vswitch_tx *tx, uint64_t low,
+				  uint64_t high)
+{
+	uint64_t generation = __atomic_load_n(&state->generation, __ATOMIC_ACQUIRE);
+	uint64_t word = VSWITCH_READ(tx->routes[route_slot(low)].word);
+	uint64_t check = VSWITCH_READ(tx->routes[route_slot(low)].check);
+
+	return (uint32_t)word == (uint32_t)high && check == route_tie(state, word, generation, low) ? word : 0;
+}
+
+static inline uint32_t route_word_port(uint64_t word)
+{
+	return word >> 32 & (VSWITCH_PORTS_MAX - 1);
+}
+
+static inline uint32_t route_word_queue(uint64_t word)
+{
+	return word >> 40 & (VSWITCH_QUEUES_MAX - 1);
+}
+
+/* Does the packet go where one before it went? Then the run is there. */
+static inline int route_again(struct send *send, struct route *route, uint64_t low, uint64_t high)
+{
+	uint64_t word = route_kept(send->state, send->tx, low, high);
+
+	if (!word)
+		return 0;
+	run_to(send, route_word_port(word), route_word_queue(word));
+	route->fast_low = low;
+	route->fast_high = (uint32_t)high;
+	return 1;
+}
+
+static inline int route_is(const struct route *route, uint64_t low, uint64_t high)
+{
+	return low == route->low && (uint32_t)high == route->high;
+}
+
+/* Of the port, if it is only one. */
+static inline uint32_t route_queue(const struct route *route, const uint8_t *from, uint32_t bytes)
+{
+	uint32_t class = route->several ? flow_class(from, bytes) : 0;
+
+	return route->spread >> 8 * class & (VSWITCH_QUEUES_MAX - 1);
+}
+
 static APART void find_route(struct send *send, struct route *route, uint64_t low, uint64_t high)
 {
 	uint64_t destination = low & VSWITCH_ADDRESS_MASK, source = low >> 48 | (high & 0xffffffff) << 16;
+	uint64_t generation = __atomic_load_n(&send->state->generation, __ATOMIC_ACQUIRE);
 	const struct vswitch_port *to;
+	uint32_t queue;
 
 	route->low = low;
-	route->high = high;
+	route->high = (uint32_t)high;
+	route->fast_high = NO_HIGH;
 	route->ports = 0;
 	route->why = VSWITCH_DROP_SPOOFED;
 	route->flooded = 0;
-	route->port = NO_QUEUE;
+	route->port = NONE;
 	if (!source_ok(send, source))
 		return;
 	route->ports = targets(send, destination, &route->why);
@@ -215,7 +297,13 @@ static APART void find_route(struct send *send, struct route *route, uint64_t lo
 	to = &send->state->ports[route->port];
 	route->several = VSWITCH_READ(to->several);
 	route->spread = VSWITCH_READ(to->spread);
-	run_to(send, route->port, route->spread & (VSWITCH_QUEUES_MAX - 1));
+	if (route->several)
+		return;
+	queue = route->spread & (VSWITCH_QUEUES_MAX - 1);
+	route_keep(send, low, (uint32_t)high, route->port, queue, generation);
+	run_turn(send, route->port, queue);
+	route->fast_low = low;
+	route->fast_high = (uint32_t)high;
 }
 
 /* To each of the ports; charges the budget. */
@@ -226,9 +314,9 @@ static APART void deliver(struct send *send, const struct route *route, const st
 		const struct vswitch_port *port = &send->state->ports[number];
 		uint64_t spread = VSWITCH_READ(port->spread);
 
-		run_to(send, number, spread >> 8 * packet->class & (VSWITCH_QUEUES_MAX - 1));
+		run_turn(send, number, spread >> 8 * packet->class & (VSWITCH_QUEUES_MAX - 1));
 		run_scatter(send, packet);
-		send->budget -= packet->bytes + BUDGET_PACKET;
+		charge(send, packet->bytes + BUDGET_PACKET);
 	}
 	VSWITCH_ADD(send->tx->flooded, route->flooded);
 }
@@ -236,7 +324,7 @@ static APART void deliver(struct send *send, const struct route *route, const st
 /* A packet that was judged: counts and delivers it. */
 static void pass(struct send *send, struct route *route, const struct packet *packet)
 {
-	if (((packet->low ^ route->low) | (uint32_t)(packet->high ^ route->high)) != 0)
+	if (!route_is(route, packet->low, packet->high))
 		find_route(send, route, packet->low, packet->high);
 	if (route->why >= 0) {
 		tx_drop(send, (enum vswitch_drop)route->why);
@@ -273,7 +361,7 @@ static APART void pass_one(struct send *send, struct route *route, uint8_t *from
 static APART uint32_t pass_parts(struct send *send, struct route *route, struct window *window,
 				 const struct vswitch_slot *slots, uint32_t count)
 {
-	uint32_t owner = send->owner, slot = 0, parts = 1, head_bytes = 0, skip = 0, some;
+	uint32_t owner = send->info->attachment, slot = 0, parts = 1, head_bytes = 0, skip = 0, some;
 	uint8_t head[FLOW_BYTES] = { 0 };
 	const struct part *part;
 	struct packet packet;
@@ -290,7 +378,7 @@ static APART uint32_t pass_parts(struct send *send, struct route *route, struct 
 		bytes = (uint32_t)word;
 		if (why >= 0)
 			continue;
-		at = bytes > VSWITCH_PACKET_MAX ? NULL : window_at(send->info, window, owner, where, bytes);
+		at = bytes > VSWITCH_PACKET_MAX ? NULL : window_find(send->info, window, owner, where, bytes);
 		if (bytes > VSWITCH_PACKET_MAX || packet.bytes + bytes > VSWITCH_PACKET_MAX ||
 		    parts > VSWITCH_PARTS_MAX)
 			why = VSWITCH_DROP_SIZE;
@@ -348,7 +436,7 @@ static APART uint32_t send_slow(struct send *send, struct route *route, struct w
 		tx_drop(send, VSWITCH_DROP_SIZE);
 		return 1;
 	}
-	from = window_at(send->info, window, send->owner, where, bytes);
+	from = window_find(send->info, window, send->info->attachment, where, bytes);
 	if (!from) {
 		tx_drop(send, VSWITCH_DROP_WHERE);
 		return 1;
@@ -363,48 +451,128 @@ static APART uint32_t send_slow(struct send *send, struct route *route, struct w
 	return 1;
 }
 
-/* How many of the slots were taken. */
-static uint32_t send_slots(struct send *send, const struct vswitch_slot *slots, uint32_t count)
+/* One packet of 28 to VSWITCH_PACKET_MAX bytes in one slot that does not go the way of the one before it. */
+static APART void send_other(struct send *send, struct route *route, uint8_t *from, uint64_t low, uint64_t high,
+			     uint32_t bytes)
 {
-	struct window window = { .index = NO_INDEX };
-	struct route route = { .low = 0, .high = 0, .why = VSWITCH_DROP_SPOOFED, .port = NO_QUEUE };
-	uint64_t packets = 0, total = 0;
-	uint32_t done = 0;
+	if (!route_is(route, low, high))
+		find_route(send, route, low, high);
+	if (route->port != NONE) {
+		run_turn(send, route->port, route_queue(route, from, bytes));
+		if (run_fast(send, from, low, high, bytes))
+			return;
+	}
+	pass_one(send, route, from, low, high, bytes);
+}
 
-	while (done < count && send->budget > 0) {
-		uint64_t where = VSWITCH_READ(slots[done].where), word = slot_load(&slots[done]), low, high;
-		uint32_t bytes = (uint32_t)word;
+/* How many of the slots were taken. */
+static uint32_t send_slots(struct send *send, struct window *window, const struct vswitch_slot *slots, uint32_t count)
+{
+	struct route route;
+	const struct vswitch_slot *slot = slots, *end = slots + count;
+
+	route.high = route.fast_high = NO_HIGH; /* no packet has come this way */
+	while (slot != end && send->budget > 0) {
+		uint64_t where = VSWITCH_READ(slot->where), bytes = slot_load(slot), low, high, offset;
 		uint8_t *from;
 
-		if (__builtin_expect(word >> 32 & VSWITCH_MORE || bytes - 28 > VSWITCH_PACKET_MAX - 28, 0)) {
-			done += send_slow(send, &route, &window, &slots[done], count - done);
+		/* Flags too are beyond. */
+		if (__builtin_expect(bytes - 28 > VSWITCH_PACKET_MAX - 28, 0)) {
+			slot += send_slow(send, &route, window, slot, (uint32_t)(end - slot));
 			continue;
 		}
-		done++;
-		from = window_at(send->info, &window, send->owner, where, bytes);
-		if (__builtin_expect(!from, 0)) {
+		slot++;
+		if (__builtin_expect(window_within(window, where, &offset), 1)) {
+			from = (uint8_t *)(window->address + offset);
+		} else if (!(from = window_find(send->info, window, send->info->attachment, where, bytes))) {
 			tx_drop(send, VSWITCH_DROP_WHERE);
 			continue;
 		}
 		low = load_word(from);
 		high = load_word(from + 8);
-		if (low != route.low || (uint32_t)high != (uint32_t)route.high)
-			find_route(send, &route, low, high);
-		if (__builtin_expect(route.port != NO_QUEUE, 1)) {
-			if (route.several)
-				run_to(send, route.port,
-				       route.spread >> 8 * flow_class(from, bytes) & (VSWITCH_QUEUES_MAX - 1));
-			if (run_fast(send, from, low, high, bytes)) {
-				send->budget -= bytes + BUDGET_PACKET;
-				packets++;
-				total += bytes;
-				continue;
-			}
+		if (__builtin_expect(low != route.fast_low || (uint32_t)high != route.fast_high, 0) &&
+		    !route_again(send, &route, low, high)) {
+			send_other(send, &route, from, low, high, (uint32_t)bytes);
+			continue;
 		}
-		pass_one(send, &route, from, low, high, bytes);
+		if (__builtin_expect(!run_fast(send, from, low, high, bytes), 0))
+			pass_one(send, &route, from, low, high, (uint32_t)bytes);
 	}
-	VSWITCH_ADD(send->tx->packets, packets);
-	VSWITCH_ADD(send->tx->bytes, total);
+	return (uint32_t)(slot - slots);
+}
+
+/* Under the queue's lock: one packet into one place. 0: it takes more than that, and nothing was done. */
+static inline __attribute__((always_inline)) int fill_single(struct vswitch_rx *rx, struct vswitch_ring *ring,
+							     const struct window *places, const uint8_t *from,
+							     uint64_t low, uint64_t high, uint64_t bytes)
+{
+	uint32_t filled = rx->filled, size = rx->size, posted = __atomic_load_n(&ring->posted, __ATOMIC_ACQUIRE);
+	struct vswitch_slot *slot = &ring->slots[filled & (size - 1)];
+	uint64_t room = slot_load(slot), offset;
+	uint8_t *to;
+
+	if (posted - filled - 1 >= size || room < bytes || room > 0xffff ||
+	    !window_within(places, VSWITCH_READ(slot->where), &offset))
+		return 0;
+	to = (uint8_t *)(places->address + offset);
+	store_word(to, low);
+	store_word(to + 8, high);
+	copy_body(to, from, bytes);
+	slot_store(slot, (uint32_t)bytes, 0, room);
+	VSWITCH_WRITE(rx->filled, filled + 1);
+	VSWITCH_ADD(rx->packets, 1);
+	VSWITCH_ADD(rx->bytes, bytes);
+	__atomic_store_n(&ring->filled, filled + 1, __ATOMIC_RELEASE);
+	return 1;
+}
+
+static APART void wake_single(const struct elisa_info *info, struct vswitch_state *state, uint64_t port)
+{
+	struct send send = { .info = info, .state = state, .wake = VSWITCH_BIT(port) };
+
+	wake_ports(&send);
+}
+
+/*
+ * A burst of one packet of the common kind, without what a burst of many takes: run_begin(), run_fast() and run_end()
+ * in one. 0: it is not of that kind, and nothing was done.
+ */
+static inline __attribute__((always_inline)) int send_single(const struct elisa_info *info, struct vswitch_state *state,
+							     struct vswitch_tx *tx, const struct window *window,
+							     const struct vswitch_slot *slot)
+{
+	uint64_t bytes = slot_load(slot), low, high, word, offset;
+	struct vswitch_ring *ring;
+	struct vswitch_port *port;
+	struct window places;
+	struct vswitch_rx *rx;
+	const uint8_t *from;
+	int done;
+
+	if (bytes - 28 > VSWITCH_PACKET_MAX - 28 || !window_within(window, VSWITCH_READ(slot->where), &offset))
+		return 0;
+	from = (const uint8_t *)(window->address + offset);
+	low = load_word(from);
+	high = load_word(from + 8);
+	word = route_kept(state, tx, low, high);
+	port = &state->ports[route_word_port(word)];
+	if (!word || bytes > VSWITCH_READ(port->mtu) + 14)
+		return 0;
+	rx = &port->rx[route_word_queue(word)];
+	KEEP(rx);
+	KEEP(tx);
+	if (!lock_free(&rx->lock, info))
+		return 0;
+	ring = window_again(info, &places, rx->where, rx->live);
+	done = ring && fill_single(rx, ring, &places, from, low, high, bytes);
+	if (done) {
+		VSWITCH_ADD(tx->packets, 1);
+		VSWITCH_ADD(tx->bytes, bytes);
+	}
+	/* A locked instruction, as in run_end(). */
+	elisa_unlock(&rx->lock, info);
+	if (__builtin_expect(done && (VSWITCH_READ(ring->waits) || VSWITCH_READ(port->wake.word)), 0))
+		wake_single(info, state, route_word_port(word));
 	return done;
 }
 
@@ -413,6 +581,7 @@ ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
 	struct vswitch_state *state = state_of(info);
 	const struct vswitch_slot *slots;
 	struct vswitch_port *port;
+	struct window window;
 	struct vswitch_tx *tx;
 	struct send send;
 	uint32_t done;
@@ -422,23 +591,23 @@ ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
 		return -ENOTCONN;
 	if (queue >= VSWITCH_QUEUES_MAX)
 		return -EINVAL;
-	tx = &port->tx[queue & elisa_index_mask(queue, VSWITCH_QUEUES_MAX)];
+	tx = &port->tx[queue & (VSWITCH_QUEUES_MAX - 1)];
 	if (count > VSWITCH_READ(tx->size))
 		return -EINVAL;
-	slots = shared_at(info, info->attachment, tx->where, VSWITCH_READ(tx->serial),
-			  count * sizeof(struct vswitch_slot));
+	slots = window_again(info, &window, tx->where, VSWITCH_READ(tx->serial));
 	if (!slots)
 		return -ENOTCONN;
+	if (count == 1 && __builtin_expect(send_single(info, state, tx, &window, slots), 1))
+		return 1;
 	send.info = info;
 	send.state = state;
 	send.tx = tx;
 	send.wake = 0;
 	send.port = (uint32_t)number;
-	send.owner = info->attachment;
 	send.budget = BUDGET;
-	send.run.queue = NO_QUEUE;
-	done = send_slots(&send, slots, (uint32_t)count);
-	if (send.run.queue != NO_QUEUE)
+	send.run.port = NULL;
+	done = send_slots(&send, &window, slots, (uint32_t)count);
+	if (send.run.port)
 		run_end(&send);
 	if (send.wake)
 		wake_ports(&send);
