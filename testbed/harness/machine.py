@@ -192,8 +192,10 @@ class Machine(Host):
         self.hello(BOOT_LIMIT_S)
         return self
 
-    def load_kvm(self):
-        self.call(f"load-kvm enable_apicv={'Y' if self.apicv else 'N'}")
+    def load_kvm(self, **parameters):
+        """With these parameters of kvm_intel, beside the machine's own."""
+        parameters = {"enable_apicv": "Y" if self.apicv else "N", **parameters}
+        self.call("load-kvm " + " ".join(f"{name}={value}" for name, value in parameters.items()))
         return self
 
     def keeps_vmx_on(self):

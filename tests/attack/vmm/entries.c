@@ -68,7 +68,11 @@ void attack_entries(struct machine *machine, unsigned long count)
 		insides = before + (inside && failed);
 		other = cpu_look(cpu, &now, true);
 		problem = problem ? problem : other;
-		other = attempt_control(cpu);
-		attempt_over("an entry that fails", problem ? problem : other);
+		if (!problem)
+			problem = attempt_control(cpu);
+		attempt_over("an entry that fails", problem);
+		/* What it has come to cannot be restored. */
+		if (problem)
+			break;
 	}
 }
