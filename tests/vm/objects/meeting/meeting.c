@@ -69,8 +69,8 @@ ELISA_ENTRY(count, uint64_t turns)
 	for (volatile uint64_t turn = 0; turn < turns; turn++)
 		;
 	together->right = together->left;
-	elisa_unlock(&together->lock, info);
-	return result;
+	/* Whoever loses its lock does not get here: its call is aborted. */
+	return elisa_unlock(&together->lock, info) ? -EUCLEAN : result;
 }
 
 ELISA_ENTRY(repaired)
