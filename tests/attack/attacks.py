@@ -214,7 +214,7 @@ def taken_over(test, holder, other, program, count=64, longest_us=50_000):
 def manager_vm(test, kind="rights", count=1000, seed=1, vcpus=1, limit_s=120):
     """A VM that may make objects, and asks for what is not its own: tests/attack/manager."""
     attacker, client = test.guests(2, vcpus=vcpus)
-    scene = Scene(test, attacker, vetted=True)
+    scene = Scene(test, attacker, vetted=True, exchange=True)
     parameter(test, "guest_managers", 1)
     try:
         hostile_manager(test, client, attacker, f"what={kind} count={count} seed={seed} threads={vcpus} ram={128 << 20}", limit_s)
@@ -229,6 +229,8 @@ def hostile_manager(test, client, attacker, arguments, limit_s):
     test.elisa_guest(client)
     waiting = client.start(f"{test.program(client, 'hold')} asking until-error")
     churned = client.start(f"exec {elisa.place(client, BUILT / 'programs' / 'reattach')} mortal")
+    sits = client.start(f"exec {test.program(client, 'meeting')} victim gate sit 4")
+    place = sits.expect("^sits")
     test.host.call("usleep 50000")
     test.check(any(each["state"] == errno.EINPROGRESS for each in test.listed("attach")), "nobody waits for a manager")
     module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "manager"))
@@ -246,7 +248,8 @@ def hostile_manager(test, client, attacker, arguments, limit_s):
     rounds = client.read(churned.out_path).decode().splitlines()
     met = len(rounds)
     test.check(not lives or met > int(lives.group(1)) // 2, f"the client was in {met} times only: {lives and lives.group()}")
-    for job in (churned, waiting):
+    test.equal(client.read(sits.out_path).decode(), place + "\n", "what the client that shares with all printed")
+    for job in (churned, waiting, sits):
         job.kill()
         test.equal(job.wait(10).err, "", "what a client said")
 

@@ -12,18 +12,18 @@
 
 struct join_counts {
 	uint64_t to_switch, from_switch; /* packets */
-	uint64_t refused;                /* that the device did not take: it is down, or what it was given is no packet */
-	uint64_t cut;                    /* calls that were ended from outside: some of their packets may be lost */
+	uint64_t refused; /* that the device did not take: it is down, or what it was given is no packet */
+	uint64_t cut;     /* calls that were ended from outside: some of their packets may be lost */
 	uint64_t sleeps;
 };
 
 /* A device is one descriptor a queue, which neither reading nor writing waits for: a packet each. */
 struct join {
 	const int *devices;
-	unsigned int queues; /* of the device, and of the port each way */
+	unsigned int queues;               /* of the device, and of the port each way */
 	const volatile sig_atomic_t *stop; /* it is to end; then stop_fd is readable too */
 	int stop_fd;
-	int limit_ms;                                    /* how often it looks whether the port is still there */
+	int limit_ms;                                     /* how often it looks whether the port is still there */
 	void (*tick)(const struct vswitch_counters *now); /* called then; or NULL */
 	struct join_counts counts;
 	int device_error; /* if it ended because of the device: an errno */

@@ -73,8 +73,9 @@ static void parse_address(struct argp_state *state, const char *text)
 		options.keep_address = true;
 		return;
 	}
-	if (sscanf(text, "%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 "%n", &mac[0], &mac[1], &mac[2],
-		   &mac[3], &mac[4], &mac[5], &end) != 6 || text[end])
+	if (sscanf(text, "%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 ":%2" SCNx8 "%n", &mac[0], &mac[1],
+		   &mac[2], &mac[3], &mac[4], &mac[5], &end) != 6 ||
+	    text[end])
 		argp_error(state, "not an address like 02:00:00:00:00:01, or \"keep\": %s", text);
 	if (mac[0] & 1)
 		argp_error(state, "the address of a group, not of a device: %s", text);
@@ -154,7 +155,8 @@ static const struct argp_option option_list[] = {
 	{ "mtu", 'm', "BYTES", 0, "up to 9000 (1500)", 0 },
 	{ "queues", 'q', "N", 0, "of the device, and of the port each way; a thread each (1)", 0 },
 	{ "ring", 'r', "PLACES", 0, "packets that may wait in each queue, a power of two (256)", 0 },
-	{ "scheme", 's', "SCHEME", 0, "gate, or vmcall: the host executes the switch (on the host vmcall, else gate)", 0 },
+	{ "scheme", 's', "SCHEME", 0, "gate, or vmcall: the host executes the switch (on the host vmcall, else gate)",
+	  0 },
 	{ "bind", 'b', 0, 0, "the port is for the device's own address only: not for an uplink, or a bridge", 0 },
 	{ "promiscuous", 'p', 0, 0, "get what goes to others too; if the manager allows it", 0 },
 	{ "wait", 'w', 0, 0, "if there is no switch yet, wait for it", 0 },
@@ -265,7 +267,8 @@ static int carry(struct port *port)
 		if (!error && options.verbose && !port_counters(port, &counters))
 			statistics_print(&join.counts, &counters);
 		if (join.device_error)
-			fprintf(stderr, "elisa-tap: TAP device %s: %s\n", options.tap.name, strerror(join.device_error));
+			fprintf(stderr, "elisa-tap: TAP device %s: %s\n", options.tap.name,
+				strerror(join.device_error));
 		else if (error)
 			complain(error);
 		if (error && !join.device_error)
@@ -293,9 +296,10 @@ static void take_signals(void)
 
 int main(int count, char **arguments)
 {
-	static const struct argp argp = { option_list, parse, NULL,
-					  "Joins a TAP device with a port of the virtual switch, until SIGTERM.",
-					  NULL,	       NULL,  NULL };
+	static const struct argp argp = {
+		option_list, parse, NULL, "Joins a TAP device with a port of the virtual switch, until SIGTERM.",
+		NULL,        NULL,  NULL
+	};
 	struct port *port = NULL;
 	int status = 1;
 
@@ -309,8 +313,12 @@ int main(int count, char **arguments)
 	options.port.rx_queues = options.port.tx_queues = options.tap.queues;
 	if (!options.keep_address || !tap_address(&options.tap, options.port.mac))
 		port = reach_first();
-	join = (struct join){ .devices = options.tap.fd, .queues = options.tap.queues, .stop = &stop, .stop_fd = stop_fd,
-			      .limit_ms = LOOK_MS, .tick = tick };
+	join = (struct join){ .devices = options.tap.fd,
+			      .queues = options.tap.queues,
+			      .stop = &stop,
+			      .stop_fd = stop_fd,
+			      .limit_ms = LOOK_MS,
+			      .tick = tick };
 	if (port)
 		status = carry(port);
 	else if (stop)

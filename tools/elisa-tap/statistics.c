@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 static const char *const names[VSWITCH_DROPS] = {
-	[VSWITCH_DROP_FULL] = "full",	  [VSWITCH_DROP_SIZE] = "size",	    [VSWITCH_DROP_WHERE] = "where",
+	[VSWITCH_DROP_FULL] = "full",       [VSWITCH_DROP_SIZE] = "size",     [VSWITCH_DROP_WHERE] = "where",
 	[VSWITCH_DROP_SPOOFED] = "spoofed", [VSWITCH_DROP_POSTED] = "posted", [VSWITCH_DROP_LOCAL] = "local",
 	[VSWITCH_DROP_CLOSED] = "closed",
 };

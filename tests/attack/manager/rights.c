@@ -12,7 +12,7 @@ static void flags_of_create(struct asker *asker)
 	for (unsigned int i = 0; i < 256 + 32; i++) {
 		u32 flags = i < 256 ? i : 1u << (i - 256);
 		int object = create_object(asker, flags);
-		bool allowed = !(flags & ELISA_CREATE_VETTED) && flags < 16;
+		bool allowed = !(flags & ELISA_CREATE_VETTED) && flags < 32;
 
 		judge((object > 0) == allowed && (allowed || object == -EPERM || object == -EINVAL), "create", flags, 0,
 		      object);
