@@ -11,16 +11,20 @@
 
 #include "driver.h"
 
+#define NOWHERE (ELISA_BASE + ELISA_SPAN) /* what the victim reads that is not there */
+
 /* Trusted code that faults, with an IDT within its reach. */
 int attack_faults(void)
 {
 	arena_begin();
 	for (unsigned int i = 0; i < count; i++) {
-		prepare(fault_index, i % 8);
-		if (i & 8)
+		prepare(fault_index, i % 9);
+		if (i & 1)
 			frame->rflags |= X86_EFLAGS_AC;
 		attempt("fault");
 		must_fail("fault");
+		if (frame->cr2 - NOWHERE < ELISA_PAGE)
+			breach("fault", "CR2 tells where it was");
 		control("fault");
 	}
 	arena_end();

@@ -39,6 +39,8 @@ ELISA_ENTRY(spin, uint64_t rounds)
 	return value == SECRET;
 }
 
+#define NOWHERE (ELISA_BASE + ELISA_SPAN) /* a page that is not there: which of its words is a secret, too */
+
 /* Faults with the secret in every register that it may use. */
 ELISA_ENTRY(fault, uint64_t how)
 {
@@ -46,7 +48,8 @@ ELISA_ENTRY(fault, uint64_t how)
 		     "mov %0, %%r8\n\tmov %0, %%r9\n\tmov %0, %%r10\n\tmov %0, %%r11\n\tmov %0, %%r12\n\t"
 		     "mov %0, %%r13\n\tmov %0, %%r14\n\tmov %0, %%r15\n\t"
 		     "cmp $1, %%rsi\n\tjb 0f\n\tje 1f\n\tcmp $3, %%rsi\n\tjb 2f\n\tje 3f\n\t"
-		     "cmp $5, %%rsi\n\tjb 4f\n\tje 5f\n\tcmp $7, %%rsi\n\tjb 6f\n\tje 7f\n\tud2\n"
+		     "cmp $5, %%rsi\n\tjb 4f\n\tje 5f\n\tcmp $7, %%rsi\n\tjb 6f\n\tje 7f\n"
+		     "and $0xff8, %%edx\n\tmov %2, %%rsi\n\tmov (%%rsi,%%rdx), %%rsi\n"
 		     "0: xor %%edx, %%edx\n\tdiv %%rdx\n"
 		     "1: mov (%%rdx), %%rsi\n"
 		     "2: ud2\n"
@@ -56,7 +59,7 @@ ELISA_ENTRY(fault, uint64_t how)
 		     "6: cpuid\n\tud2\n"
 		     "7: vmcall\n\tud2\n"
 		     :
-		     : "m"(secret), "S"(how)
+		     : "m"(secret), "S"(how), "i"(NOWHERE)
 		     : "rax", "rcx", "rdx", "rbx", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 		       "memory", "cc");
 	return 0;
