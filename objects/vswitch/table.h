@@ -53,9 +53,10 @@ static inline uint64_t entry_make(const struct vswitch_state *state, uint64_t ad
 
 static inline uint64_t *table_bucket(struct vswitch_state *state, uint64_t address)
 {
-	uint64_t hash = address * state->key;
+	/* High bits of a product depend on all lower ones of the address; its own high ones are mixed in. */
+	uint64_t hash = (address ^ address >> 24) * state->key;
 
-	return state->table[(hash >> 32) & (state->buckets - 1)];
+	return state->table[hash >> 48 & (state->buckets - 1)];
 }
 
 static inline uint64_t table_find(const uint64_t *bucket, uint64_t address)

@@ -162,7 +162,7 @@ static int source_ok(struct send *send, uint64_t source)
 	return table_set(state, source, send->port, 0) != -EPERM;
 }
 
-/* The ports that a packet goes to; 0 and a reason, or none. */
+/* The ports that a packet goes to, and why it is dropped, or -1. */
 static uint64_t targets(struct send *send, uint64_t destination, int *why)
 {
 	struct vswitch_state *state = send->state;
@@ -174,8 +174,11 @@ static uint64_t targets(struct send *send, uint64_t destination, int *why)
 	if (destination & VSWITCH_GROUP)
 		return open & VSWITCH_READ(state->multicast);
 	entry = table_find(table_bucket(state, destination), destination);
-	if (!entry || entry_old(state, entry))
-		return open & VSWITCH_READ(state->any);
+	if (!entry || entry_old(state, entry)) {
+		open &= VSWITCH_READ(state->any);
+		*why = open ? -1 : VSWITCH_DROP_CLOSED;
+		return open;
+	}
 	open &= VSWITCH_READ(state->promiscuous);
 	if (entry_port(entry) == send->port) {
 		*why = VSWITCH_DROP_LOCAL;

@@ -96,7 +96,7 @@ enum vswitch_drop {
 				 is none */
 	VSWITCH_DROP_POSTED,  /* the place that the receiver has posted is outside of its memory */
 	VSWITCH_DROP_LOCAL,   /* back to where it came from */
-	VSWITCH_DROP_CLOSED,  /* the receiver is gone */
+	VSWITCH_DROP_CLOSED,  /* the receiver is gone, or there is none */
 	VSWITCH_DROPS,
 };
 

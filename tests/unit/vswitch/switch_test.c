@@ -102,12 +102,399 @@ static void floods(void **test)
 	assert_int_equal(counters_of(A).tx_packets, 4);
 }
 
+/* A station behind A is learned, found, moves to C, and is forgotten when it was not seen for long. */
+static void learns(void **test)
+{
+	(void)test;
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 0, 1);
+	client_send_one(A, mac(B), ELSEWHERE, 64, 1);
+	expect(0, 1, 0);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 0, 0);
+	client_send_one(C, mac(B), ELSEWHERE, 64, 1);
+	expect(0, 1, 0);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(0, 0, 1);
+	client_send_one(C, ELSEWHERE, mac(C), 64, 1);
+	expect(0, 0, 0);
+	assert_int_equal(counters_of(C).tx_drops[VSWITCH_DROP_LOCAL], 1);
+}
+
+static void tick(uint32_t now)
+{
+	state->now = now;
+	vswitch_changed(state);
+}
+
+static void ages(void **test)
+{
+	(void)test;
+	client_send_one(A, mac(B), ELSEWHERE, 64, 1);
+	tick(state->age_limit);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 1, 0);
+	/* Seen again: its time begins anew. */
+	client_send_one(A, mac(B), ELSEWHERE, 64, 1);
+	tick(2 * state->age_limit);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 1, 0);
+	tick(2 * state->age_limit + 1);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 0, 1);
+	/* Ports' own addresses do not age. */
+	tick(5 * state->age_limit);
+	client_send_one(B, mac(C), mac(B), 64, 1);
+	expect(0, 0, 1);
+	/* Nor do any if the manager says so. */
+	client_send_one(A, mac(B), ELSEWHERE, 64, 1);
+	state->age_limit = 0;
+	tick(8 * 100);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 1, 0);
+}
+
+/* Stamps come round every 512 units: the manager clears what is old in time. */
+static void ages_cleanly(void **test)
+{
+	(void)test;
+	client_send_one(A, mac(B), ELSEWHERE, 64, 1);
+	tick(200);
+	table_clean(state);
+	tick(512);
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(1, 1, 1);
+	assert_true(table_find(table_bucket(state, mac(A)), mac(A)) != 0);
+}
+
+static void binds(void **test)
+{
+	(void)test;
+	assert_int_equal(vswitch_set(&clients[A].info, 0, VSWITCH_SET_FLAGS, VSWITCH_BIND), 0);
+	client_send_one(A, mac(B), ELSEWHERE, 64, 1);
+	client_send_one(A, mac(B), mac(C), 64, 1);
+	client_send_one(A, mac(B), 0, 64, 1);
+	expect(0, 0, 0);
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 1, 0);
+	assert_int_equal(counters_of(A).tx_drops[VSWITCH_DROP_SPOOFED], 3);
+	/* What goes to unknown addresses is not for it. */
+	client_send_one(B, ELSEWHERE, mac(B), 64, 1);
+	expect(0, 0, 1);
+	client_send_one(B, BROADCAST, mac(B), 64, 1);
+	expect(1, 0, 1);
+}
+
+/* Nobody takes an address that another port was opened with, or sends from one that is none. */
+static void spoofs(void **test)
+{
+	(void)test;
+	client_send_one(A, mac(B), mac(C), 64, 1);
+	client_send_one(A, mac(B), mac(B), 64, 1);
+	client_send_one(A, mac(B), 0, 64, 1);
+	client_send_one(A, mac(B), MULTICAST, 64, 1);
+	client_send_one(A, BROADCAST, BROADCAST, 64, 1);
+	client_send_one(A, BROADCAST, 0, 64, 1);
+	expect(0, 0, 0);
+	assert_int_equal(counters_of(A).tx_drops[VSWITCH_DROP_SPOOFED], 6);
+	client_send_one(B, mac(C), mac(B), 64, 1);
+	expect(0, 0, 1);
+}
+
+static void promiscuous(void **test)
+{
+	(void)test;
+	assert_int_equal(vswitch_set(&clients[C].info, 2, VSWITCH_SET_FLAGS, VSWITCH_PROMISCUOUS), -EPERM);
+	clients[C].info.value = VSWITCH_VALUE_PROMISCUOUS;
+	assert_int_equal(vswitch_set(&clients[C].info, 2, VSWITCH_SET_FLAGS, VSWITCH_PROMISCUOUS), 0);
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 1, 1);
+	client_send_one(A, MULTICAST, mac(A), 64, 1);
+	expect(0, 0, 1);
+	client_send_one(A, mac(A), mac(A), 64, 1);
+	expect(0, 0, 1);
+	assert_int_equal(vswitch_set(&clients[C].info, 2, VSWITCH_SET_FLAGS, 0), 0);
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 1, 0);
+}
+
+static void tag(uint8_t *packet, uint32_t offset, uint16_t type)
+{
+	packet[offset] = (uint8_t)(type >> 8);
+	packet[offset + 1] = (uint8_t)type;
+}
+
+/* A receiver's MTU is of what is in the frame: tags come on top. */
+static void mtu_and_tags(void **test)
+{
+	(void)test;
+	client_send_one(A, mac(B), mac(A), 1514, 1);
+	expect(0, 1, 0);
+	client_send_one(A, mac(B), mac(A), 1515, 1);
+	expect(0, 0, 0);
+	for (uint32_t tags = 1; tags <= 2; tags++) {
+		for (uint32_t over = 0; over < 2; over++) {
+			uint8_t *at = packet_put(A, 0, mac(B), mac(A), 1514 + 4 * tags + over, 1), *got;
+
+			tag(at, 12, tags == 2 ? 0x88a8 : 0x8100);
+			tag(at, 16, tags == 2 ? 0x8100 : 0x0800);
+			client_send(A, 1);
+			if (!over) {
+				assert_non_null(client_take(B, 0, &got));
+				assert_memory_equal(got, at, 1514 + 4 * tags);
+			}
+			expect(0, 0, 0);
+		}
+	}
+	assert_int_equal(counters_of(B).rx_drops[VSWITCH_DROP_SIZE], 3);
+	assert_int_equal(vswitch_set(&clients[B].info, 1, VSWITCH_SET_MTU, 67), -EINVAL);
+	assert_int_equal(vswitch_set(&clients[B].info, 1, VSWITCH_SET_MTU, 9001), -EINVAL);
+}
+
+/* Longer than a place: it goes on in the next ones. Longer than the switch takes: it goes nowhere. */
+static void jumbo(void **test)
+{
+	uint8_t *sent = packet_put(A, 0, mac(B), mac(A), VSWITCH_PACKET_MAX, 0), *got;
+	uint32_t taken = 0;
+
+	(void)test;
+	assert_int_equal(vswitch_set(&clients[B].info, 1, VSWITCH_SET_MTU, 9000), 0);
+	for (uint32_t i = 12; i < VSWITCH_PACKET_MAX; i++)
+		sent[i] = (uint8_t)(i * 11 + i / 256);
+	tag(sent, 12, 0x8100);
+	tag(sent, 16, 0x8100);
+	assert_int_equal(client_send(A, 1), 1);
+	for (uint32_t part = 0; part < 5; part++) {
+		struct vswitch_slot *slot = client_take(B, 0, &got);
+
+		assert_non_null(slot);
+		assert_int_equal(slot->bytes, part < 4 ? PLACE_BYTES : VSWITCH_PACKET_MAX - 4 * PLACE_BYTES);
+		assert_int_equal(slot->flags & VSWITCH_MORE, part < 4 ? VSWITCH_MORE : 0);
+		assert_memory_equal(got, sent + taken, slot->bytes);
+		taken += slot->bytes;
+	}
+	expect(0, 0, 0);
+	assert_int_equal(counters_of(B).rx_packets, 1);
+	assert_int_equal(counters_of(B).rx_bytes, VSWITCH_PACKET_MAX);
+	tx_slots(A, 0)->bytes = VSWITCH_PACKET_MAX + 1;
+	assert_int_equal(client_send(A, 1), 1);
+	expect(0, 0, 0);
+	assert_int_equal(counters_of(A).tx_drops[VSWITCH_DROP_SIZE], 1);
+}
+
+/* All ways to cut a packet in up to four, also within its header, into places of another size. */
+static void scattered(void **test)
+{
+	const uint32_t bytes = 150;
+
+	(void)test;
+	for (uint32_t seed = 0; seed < 3000; seed++) {
+		uint8_t *sent = packet_put(A, 0, mac(B), mac(A), bytes, 0), *got, whole[150];
+		uint32_t cuts[5] = { 0, seed % 17, 17 + seed % 23, 40 + seed % 110, bytes }, room = 20 + seed % 150,
+			 taken = 0;
+		struct vswitch_slot *slot;
+
+		for (uint32_t i = 12; i < bytes; i++)
+			sent[i] = (uint8_t)(i * 3 + seed);
+		for (uint32_t part = 0; part < 4; part++)
+			tx_slots(A, 0)[part] = (struct vswitch_slot){
+				VSWITCH_WHERE(clients[A].index, AT_OUT + cuts[part]),
+				cuts[part + 1] - cuts[part],
+				part < 3 ? VSWITCH_MORE : 0,
+			};
+		world_post_anew(B, room);
+		assert_int_equal(client_send(A, 4), 4);
+		while ((slot = client_take(B, 0, &got)) != NULL) {
+			assert_true(slot->bytes <= room && taken + slot->bytes <= bytes);
+			memcpy(whole + taken, got, slot->bytes);
+			taken += slot->bytes;
+			assert_int_equal(slot->flags & VSWITCH_MORE, taken < bytes ? VSWITCH_MORE : 0);
+		}
+		assert_int_equal(taken, bytes);
+		assert_memory_equal(whole, sent, bytes);
+	}
+	assert_int_equal(counters_of(A).tx_packets, 3000);
+	assert_int_equal(counters_of(B).rx_bytes, 3000 * bytes);
+}
+
+/* Slots that a client may hand over, and what becomes of them: taken, and counted. */
+static void bad_slots(void **test)
+{
+	const uint64_t good = VSWITCH_WHERE(clients[A].index, AT_OUT);
+	const struct {
+		struct vswitch_slot slot[2];
+		enum vswitch_drop why;
+	} bad[] = {
+		{ { { good, 0, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, 13, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, VSWITCH_PACKET_MAX + 1, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, ~0u, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, 64, VSWITCH_MORE }, { good, VSWITCH_PACKET_MAX - 63, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, 64, VSWITCH_MORE }, { good, ~0u - 63, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, 6, VSWITCH_MORE }, { good, 7, 0 } }, VSWITCH_DROP_SIZE },
+		{ { { good, 64, VSWITCH_MORE }, { good, 64, VSWITCH_MORE } }, VSWITCH_DROP_SIZE }, /* goes on nowhere */
+		{ { { VSWITCH_WHERE(clients[A].index, CLIENT_BYTES - 63), 64, 0 } }, VSWITCH_DROP_WHERE },
+		{ { { VSWITCH_WHERE(clients[A].index, CLIENT_BYTES), 64, 0 } }, VSWITCH_DROP_WHERE },
+		{ { { VSWITCH_WHERE(clients[A].index, ~0u), 64, 0 } }, VSWITCH_DROP_WHERE },
+		{ { { VSWITCH_WHERE(clients[B].index, AT_OUT), 64, 0 } }, VSWITCH_DROP_WHERE }, /* another client's */
+		{ { { VSWITCH_WHERE(200, 0), 64, 0 } }, VSWITCH_DROP_WHERE },                   /* nobody's */
+		{ { { VSWITCH_WHERE(256, 0), 64, 0 } }, VSWITCH_DROP_WHERE },
+		{ { { ~0ull, 64, 0 } }, VSWITCH_DROP_WHERE },
+		{ { { good, 64, VSWITCH_MORE }, { VSWITCH_WHERE(clients[B].index, 0), 64, 0 } }, VSWITCH_DROP_WHERE },
+	};
+	struct vswitch_counters before, after;
+
+	(void)test;
+	packet_put(A, 0, mac(B), mac(A), 64, 1);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint32_t count = bad[i].slot[0].flags & VSWITCH_MORE ? 2 : 1;
+
+		before = counters_of(A);
+		memcpy(tx_slots(A, 0), bad[i].slot, sizeof(bad[i].slot));
+		assert_int_equal(client_send(A, count), count);
+		expect(0, 0, 0);
+		after = counters_of(A);
+		if (after.tx_drops[bad[i].why] != before.tx_drops[bad[i].why] + 1)
+			fail_msg("slots %zu: not counted as %d", i, bad[i].why);
+		assert_int_equal(after.tx_packets, before.tx_packets);
+	}
+	/* More parts than a packet may have. */
+	for (uint32_t i = 0; i <= VSWITCH_PARTS_MAX; i++)
+		tx_slots(A, 0)[i] = (struct vswitch_slot){ good, 4, i < VSWITCH_PARTS_MAX ? VSWITCH_MORE : 0 };
+	assert_int_equal(client_send(A, VSWITCH_PARTS_MAX + 1), VSWITCH_PARTS_MAX + 1);
+	expect(0, 0, 0);
+	/* Flags that mean nothing change nothing. */
+	packet_put(A, 0, mac(B), mac(A), 64, 1);
+	tx_slots(A, 0)->flags = ~(uint32_t)VSWITCH_MORE;
+	assert_int_equal(client_send(A, 1), 1);
+	expect(0, 1, 0);
+	assert_int_equal(client_send(A, VSWITCH_BURST_MAX + 1), -EINVAL);
+	assert_int_equal(vswitch_send(&clients[A].info, 0, 1, 1), -EINVAL);
+	assert_int_equal(vswitch_send(&clients[A].info, 0, VSWITCH_QUEUES_MAX, 1), -EINVAL);
+	assert_int_equal(vswitch_send(&clients[A].info, 0, ~0ull, 1), -EINVAL);
+}
+
+/* A receiver's ring: full, impossible, with places of no use. */
+static void bad_places(void **test)
+{
+	struct vswitch_ring *ring = ring_of(B, 0);
+	const uint64_t bad[] = {
+		VSWITCH_WHERE(clients[B].index, CLIENT_BYTES - 63),
+		VSWITCH_WHERE(clients[A].index, AT_IN(0)),
+		VSWITCH_WHERE(201, 0),
+		VSWITCH_WHERE(1000, 0),
+		~0ull,
+	};
+	struct vswitch_slot *slot;
+
+	(void)test;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		ring->slots[i].where = bad[i];
+		client_send_one(A, mac(B), mac(A), 64, 1);
+		slot = client_take(B, 0, NULL);
+		assert_non_null(slot);
+		assert_int_equal(slot->bytes, 0);
+		expect(0, 0, 0);
+	}
+	ring->slots[5].bytes = 0;
+	ring->slots[6].bytes = 10; /* begins here, and goes on in the next one */
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 1, 0);
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 2, 0);
+	assert_int_equal(counters_of(B).rx_drops[VSWITCH_DROP_POSTED], 6);
+	/* A bad place in the middle of a packet: all up to it come back empty. */
+	ring->slots[8].bytes = 10;
+	ring->slots[9].where = ~0ull;
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 2, 0);
+	assert_int_equal(ring->slots[8].bytes, 0);
+	ring->posted = ring->filled + RING_SIZE + 1;
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	ring->posted = ring->filled;
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	expect(0, 0, 0);
+	assert_int_equal(counters_of(B).rx_drops[VSWITCH_DROP_FULL], 2);
+	ring->filled = 77; /* the client's copy only */
+	ring->posted = 11;
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	assert_int_equal(ring->filled, 11);
+}
+
+/* A full receiver costs its own packets only, and its sender none of the rest. */
+static void full(void **test)
+{
+	(void)test;
+	for (uint32_t i = 0; i < VSWITCH_BURST_MAX; i++)
+		packet_put(A, i, mac(i % 2 ? B : C), mac(A), 64, (uint8_t)i);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(client_send(A, VSWITCH_BURST_MAX), VSWITCH_BURST_MAX);
+	assert_int_equal(counters_of(B).rx_drops[VSWITCH_DROP_FULL], 3 * VSWITCH_BURST_MAX / 2 - RING_SIZE);
+	assert_int_equal(counters_of(C).rx_drops[VSWITCH_DROP_FULL], 3 * VSWITCH_BURST_MAX / 2 - RING_SIZE);
+	assert_int_equal(counters_of(A).tx_packets, 3 * VSWITCH_BURST_MAX);
+	expect(0, RING_SIZE, RING_SIZE);
+}
+
+/* A call copies no more than its budget, and says how far it came. */
+static void budget(void **test)
+{
+	uint32_t calls = 0, sent = 0;
+
+	(void)test;
+	assert_int_equal(vswitch_set(&clients[B].info, 1, VSWITCH_SET_MTU, 9000), 0);
+	for (uint32_t i = 0; i < VSWITCH_BURST_MAX; i++) {
+		packet_put(A, 0, mac(B), mac(A), 9000, 7);
+		tx_slots(A, 0)[i] = tx_slots(A, 0)[0];
+	}
+	while (sent < VSWITCH_BURST_MAX) {
+		long done = client_send(A, VSWITCH_BURST_MAX - sent);
+
+		assert_in_range(done, 1, BUDGET / 9000 + 1);
+		sent += (uint32_t)done;
+		calls++;
+		while (client_take(B, 0, NULL))
+			client_post(B, 0, 1, PLACE_BYTES);
+	}
+	assert_in_range(calls, 8, 10);
+	assert_int_equal(counters_of(B).rx_packets, VSWITCH_BURST_MAX);
+}
+
+static void unshared(void **test)
+{
+	(void)test;
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	assert_int_equal(vswitch_set(&clients[C].info, 2, VSWITCH_SET_FLAGS, VSWITCH_BIND), 0);
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	client_unshare(B);
+	/* It is noticed: the port is as good as closed, and costs nothing more. */
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	client_send_one(A, BROADCAST, mac(A), 64, 1);
+	assert_int_equal(state->open, 5);
+	assert_int_equal(counters_of(A).tx_drops[VSWITCH_DROP_CLOSED], 1);
+	client_unshare(A);
+	assert_int_equal(client_send(A, 1), -ENOTCONN);
+	/* Shared again it is another sharing, and not the port's. */
+	client_share(A);
+	assert_int_equal(client_send(A, 1), -ENOTCONN);
+	/* Name, address and port are there for the next one. */
+	client_config(B, 1, 1);
+	client_share(B);
+	assert_int_equal(client_open(B), 0);
+	expect(0, 0, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(one_packet, three),
-		cmocka_unit_test_setup(sizes, three),
-		cmocka_unit_test_setup(floods, three),
+		cmocka_unit_test_setup(one_packet, three),  cmocka_unit_test_setup(sizes, three),
+		cmocka_unit_test_setup(floods, three),      cmocka_unit_test_setup(learns, three),
+		cmocka_unit_test_setup(ages, three),        cmocka_unit_test_setup(ages_cleanly, three),
+		cmocka_unit_test_setup(binds, three),       cmocka_unit_test_setup(spoofs, three),
+		cmocka_unit_test_setup(promiscuous, three), cmocka_unit_test_setup(mtu_and_tags, three),
+		cmocka_unit_test_setup(jumbo, three),       cmocka_unit_test_setup(scattered, three),
+		cmocka_unit_test_setup(bad_slots, three),   cmocka_unit_test_setup(bad_places, three),
+		cmocka_unit_test_setup(full, three),        cmocka_unit_test_setup(budget, three),
+		cmocka_unit_test_setup(unshared, three),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,15 @@ void client_post(uint32_t n, uint32_t queue, uint32_t count, uint32_t room)
 	__atomic_store_n(&ring->posted, client->posted[queue], __ATOMIC_RELEASE);
 }
 
+void world_post_anew(uint32_t n, uint32_t room)
+{
+	struct client *client = &clients[n];
+	struct vswitch_ring *ring = ring_of(n, 0);
+
+	client->posted[0] = client->taken[0] = ring->filled;
+	client_post(n, 0, RING_SIZE, room);
+}
+
 void client_join(uint32_t n, uint32_t queues)
 {
 	client_config(n, queues, queues);

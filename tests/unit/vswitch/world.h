@@ -55,6 +55,8 @@ struct vswitch_config *client_config(uint32_t n, uint32_t rx_queues, uint32_t tx
 long client_open(uint32_t n);                  /* as its config says */
 void client_join(uint32_t n, uint32_t queues); /* opens it, and posts a ring full of places in each queue */
 void client_post(uint32_t n, uint32_t queue, uint32_t count, uint32_t room);
+/* All places of queue 0 anew, with that room. */
+void world_post_anew(uint32_t n, uint32_t room);
 
 struct vswitch_ring *ring_of(uint32_t n, uint32_t queue);
 struct vswitch_slot *tx_slots(uint32_t n, uint32_t queue);
