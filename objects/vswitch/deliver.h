@@ -116,13 +116,18 @@ static APART void run_begin_slow(struct send *send, int error)
 	}
 }
 
-/* Takes a lock that is free. */
+/* Takes a lock that is free: elisa_trylock() of what is the case nearly always. */
 static inline int lock_free(struct elisa_lock *lock, const struct elisa_info *info)
 {
 	uint64_t word = 0;
 
-	return __atomic_compare_exchange_n(&lock->word, &word, elisa_lock_owner(info), 0, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
+	elisa_lock_begin();
+	if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &word, elisa_lock_owner(info), 0,
+							 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
+			     1))
+		return 1;
+	elisa_lock_end();
+	return 0;
 }
 
 /*

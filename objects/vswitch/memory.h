@@ -5,7 +5,8 @@
 
 #include "state.h"
 
-#define COPY_REP_MIN 128 /* from this on a string instruction is shorter than moves */
+#define VSWITCH_BUFFER (~0xffffffffull) /* of a place, without the offset in it */
+#define COPY_REP_MIN 128                /* from this on a string instruction is shorter than moves */
 
 typedef uint64_t vswitch_word __attribute__((aligned(1), may_alias));
 
@@ -24,7 +25,7 @@ static inline uint64_t window_set(struct window *window, const struct elisa_exch
 	/* In this order: a size other than 0 comes with its address. */
 	uint64_t bytes = __atomic_load_n(&entry->range.bytes, __ATOMIC_ACQUIRE);
 
-	window->where = where & ~(uint64_t)UINT32_MAX;
+	window->where = where & VSWITCH_BUFFER;
 	window->address = VSWITCH_READ(entry->range.address);
 	window->fast = bytes < VSWITCH_PACKET_MAX ? 0 : bytes - VSWITCH_PACKET_MAX;
 	return bytes;
