@@ -12,12 +12,14 @@
 #define FLOW_BYTES 96 /* no more of a packet is looked at: header, two tags, IPv6, ports; or IPv4 with options */
 #define FLOW_FACTOR 0x9e3779b97f4a7c15ull
 
+static inline __attribute__((no_sanitize("thread"))) uint32_t flow_8(const uint8_t *at)
+{
+	return *(const volatile uint8_t *)at;
+}
+
 static inline uint32_t flow_16(const uint8_t *at)
 {
-	const volatile uint8_t *bytes = at;
-	uint32_t high = bytes[0];
-
-	return high << 8 | bytes[1];
+	return flow_8(at) << 8 | flow_8(at + 1);
 }
 
 static inline uint64_t flow_mix(uint64_t hash, uint64_t word)
@@ -52,8 +54,8 @@ static inline uint64_t flow_ipv4(uint64_t hash, const uint8_t *at, uint32_t byte
 
 	if (bytes < 20)
 		return hash;
-	header = (*(const volatile uint8_t *)at & 15) * 4;
-	protocol = *(const volatile uint8_t *)(at + 9);
+	header = (flow_8(at) & 15) * 4;
+	protocol = flow_8(at + 9);
 	hash = flow_mix(hash, load_word(at + 12));
 	/* Of a packet in fragments only the first has ports: none counts them. */
 	if (!flow_has_ports((uint8_t)protocol) || flow_16(at + 6) & 0x3fff || header + 4 > bytes)
@@ -70,7 +72,7 @@ static inline uint64_t flow_ipv6(uint64_t hash, const uint8_t *at, uint32_t byte
 		return hash;
 	for (unsigned int i = 8; i < 40; i += 8)
 		hash = flow_mix(hash, load_word(at + i));
-	protocol = *(const volatile uint8_t *)(at + 6);
+	protocol = flow_8(at + 6);
 	if (!flow_has_ports((uint8_t)protocol) || bytes < 44)
 		return hash;
 	return flow_mix(hash, (uint64_t)flow_16(at + 40) << 24 | flow_16(at + 42) << 8 | protocol);
