@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Stock networking of VMs, to test against and to compare with: a Linux bridge on the host, virtio-net with vhost-net."""
+"""Networks of VMs: the virtual switch with elisa-tap; to compare with, a Linux bridge on the host and vhost-net."""
 
+from . import elisa
 from .apt import package_file
+from .channel import TimedOut
 from .cpio import Archive
 
 IP = "/bin/ip"  # iproute2's: the shell would take busybox's
@@ -50,3 +52,71 @@ def card(host, number, bridge_name="br0", mtu=MTU):
 
 def start(guest, address, mtu=MTU, device="eth0"):
     guest.call(f"ip link set {device} mtu {mtu} up && ip addr add {address}/24 dev {device}")
+
+
+# --- the virtual switch
+
+SWITCH = elisa.BUILD / "objects" / "vswitch" / "elisa-vswitch"
+TAP = elisa.BUILD / "tools" / "elisa-tap" / "elisa-tap"
+
+
+def switch(test, name="vswitch", **options):
+    """A virtual switch, ready; managed on the host, ended when the test is over. OPTIONS: those of elisa-vswitch."""
+    test.host.elisa.load_object("vswitch")  # for processes of the host
+    words = elisa.option_words({"grant": "all", **options})
+    program, code = (elisa.place(test.host, file) for file in (SWITCH, elisa.code_of("vswitch")))
+    manager = elisa.Manager(test.host, test.host.start(f"exec {program} --code {code} --name {name} {' '.join(words)}"), name)
+    test.managers.append(manager)
+    return manager.wait_ready()
+
+
+class Tap:
+    """An elisa-tap on a guest or the host: an address in 10.1.0.0/24 behind the device sw0, its port the node's name."""
+
+    DEVICE = "sw0"
+
+    def __init__(self, agent, number):
+        self.agent, self.address, self.name = agent, f"10.1.0.{number}", f"node{number}"
+        self.program = elisa.place(agent, TAP)
+        self.job = None
+
+    def run(self, options=""):
+        """Starts it, and does not look whether it works."""
+        self.job = self.agent.start(f"exec {self.program} --device={self.DEVICE} --name={self.name} -v {options}")
+        return self.job
+
+    def start(self, options=""):
+        self.run(options)
+        try:
+            self.job.expect("^ready", 10)
+        except TimedOut:
+            self.job.kill()
+            self.job.wait().check()
+            raise
+        self.agent.call(f"ip addr add {self.address}/24 dev {self.DEVICE} && ip link set {self.DEVICE} up")
+        return self
+
+    @property
+    def errors_path(self):
+        return self.job.out_path.replace(".out", ".err")
+
+    def sys(self, name):
+        """What /sys says of the device."""
+        return self.agent.read(f"/sys/class/net/{self.DEVICE}/{name}").decode().strip()
+
+    def is_there(self):
+        return not self.agent.run(f"[ -e /sys/class/net/{self.DEVICE} ]").status
+
+    def stop(self, signal=15):
+        self.job.kill(signal)
+        return self.job.wait(10)
+
+
+def tap_guests(test, count, **options):
+    """COUNT guests that can have an elisa-tap."""
+    guests = test.guests(count, **{"memory_mb": 192, **options, "modules": ("tun", *options.get("modules", ())),
+                                   "extra": ((f"/root/{TAP.name}", TAP), *options.get("extra", ()))})
+    for guest in guests:
+        guest.placed[TAP] = f"/root/{TAP.name}"
+        test.elisa_guest(guest)
+    return guests

@@ -179,10 +179,8 @@ static int reach(struct port **port)
 	return error;
 }
 
-static void complain(int error)
+static void complain(int error, const char *reason)
 {
-	const char *reason = elisa_reason();
-
 	fprintf(stderr, "elisa-tap: %s: %s%s%s (%s)\n", options.port.object ? options.port.object : "vswitch",
 		port_error(error), *reason ? ": " : "", reason, strerrorname_np(-error));
 }
@@ -192,6 +190,7 @@ static int adopt(const struct port *port)
 {
 	const struct vswitch_config *config = &port->config;
 	static char name[VSWITCH_NAME_MAX];
+	static bool again;
 	uint8_t mac[6];
 
 	if (tap_set_mtu(&options.tap, config->mtu) || tap_address(&options.tap, mac) ||
@@ -200,10 +199,11 @@ static int adopt(const struct port *port)
 	memcpy(options.port.mac, config->mac, 6);
 	memcpy(name, config->name, sizeof(name) - 1);
 	options.port.name = name;
-	printf("ready device=%s port=%u name=%s address=%02x:%02x:%02x:%02x:%02x:%02x mtu=%u queues=%u scheme=%s\n",
+	printf("ready device=%s port=%u name=%s address=%02x:%02x:%02x:%02x:%02x:%02x mtu=%u queues=%u scheme=%s%s\n",
 	       options.tap.name, config->port, name, config->mac[0], config->mac[1], config->mac[2], config->mac[3],
 	       config->mac[4], config->mac[5], config->mtu, options.tap.queues,
-	       options.port.scheme == ELISA_BY_GATE ? "gate" : "vmcall");
+	       options.port.scheme == ELISA_BY_GATE ? "gate" : "vmcall", again ? " again" : "");
+	again = true;
 	return 0;
 }
 
@@ -219,7 +219,7 @@ static struct port *reach_again(void)
 		if (!error)
 			return port;
 		if (options.verbose > 1)
-			complain(error);
+			complain(error, elisa_reason());
 		pause_ms = pause_ms < AGAIN_MOST_MS ? pause_ms : AGAIN_MOST_MS;
 		poll(&ready, 1, pause_ms);
 	}
@@ -233,7 +233,7 @@ static struct port *reach_first(void)
 
 	if (!error)
 		return port;
-	complain(error);
+	complain(error, elisa_reason());
 	return options.wait && error == -ENOENT ? reach_again() : NULL;
 }
 
@@ -270,7 +270,7 @@ static int carry(struct port *port)
 			fprintf(stderr, "elisa-tap: TAP device %s: %s\n", options.tap.name,
 				strerror(join.device_error));
 		else if (error)
-			complain(error);
+			complain(error, "");
 		if (error && !join.device_error)
 			tap_set_link(&options.tap, false);
 		port_close(port);
