@@ -3,12 +3,14 @@
 
 import time
 
-from . import bench_core, emulator, kernel, runner
+from . import bench_core, emulator, kernel, network, runner
 from .context import Test
 from .machine import Machine
 from .say import say
 
 CALLS = 20000  # of each thread
+OPERATIONS = 1000  # of memcached's load
+PACKAGES = ("iputils-ping", "memcached", "libmemcached-tools")
 VCPUS = (1, 2, 4)
 
 
@@ -30,9 +32,11 @@ class Story:
         self.test.elisa()
         self.at(f"the host is up: Linux {self.machine.kernel.version}, its own KVM, and elisa.ko")
         self.at(f"starting three VMs: stock QEMU, the same stock kernel, {', '.join(map(str, VCPUS))} vCPUs")
-        guests = [self.test.guest(vcpus=vcpus, wait=False) for vcpus in VCPUS]
+        guests = [self.test.guest(vcpus=vcpus, wait=False, memory_mb=192, modules=("tun",), packages=PACKAGES, extra=network.tap_files())
+                  for vcpus in VCPUS]
         for guest in guests:
             self.test.elisa_guest(guest.wait_ready(60))
+            network.has_tap(guest)
             self.at(f"{guest.name} is up, and elisa_guest.ko in it")
         return guests
 
@@ -48,6 +52,23 @@ class Story:
             self.at(f"{guest.name} has added {words[1]} with {guest.vcpus} threads")
         self.at(f"the counter says {total}; added in all: {added}")
         return manager, total == added
+
+    def packets(self, guests):
+        """Stock programs of sockets through the virtual switch."""
+        switch = network.switch(self.test)
+        self.at(f"on the host: {switch.job.command.removeprefix('exec ')}")
+        nodes = [network.Tap(guest, number).start() for number, guest in enumerate(guests, 1)]
+        self.at("each VM has a port of it as a network device (elisa-tap)")
+        first, server, client = nodes
+        ping = client.agent.call(f"/bin/ping -c 3 -i 0.01 {first.address}", 20).splitlines()
+        self.at(f"{client.agent.name}: stock ping to {first.agent.name}: {ping[-2]}")
+        memcached = network.start_memcached(server)
+        network.check_load(self.test, network.load(client, server, OPERATIONS), OPERATIONS)
+        self.at(f"{client.agent.name}: stock memcached's load to {server.agent.name}: {OPERATIONS} operations, all values right")
+        memcached.kill()
+        for node in nodes:
+            node.stop()
+        switch.stop()
 
     def hold(self, guests):
         jobs = [guest.start(f"{self.test.program(guest, 'hold')} counter until-error") for guest in guests]
@@ -68,6 +89,7 @@ class Story:
         try:
             guests = self.boot()
             manager, right = self.count(guests)
+            self.packets(guests)
             self.deaths(guests, manager)
             self.test.clean_up()
             complaints = [*filter(None, [self.machine.elisa.check_released()]), *runner.kernel_complaints(self.machine)]

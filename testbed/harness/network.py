@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Networks of VMs: the virtual switch with elisa-tap; to compare with, a Linux bridge on the host and vhost-net."""
 
+import re
+
 from . import elisa
 from .apt import package_file
 from .channel import TimedOut
@@ -112,11 +114,45 @@ class Tap:
         return self.job.wait(10)
 
 
+def tap_files():
+    """What a guest that is to have an elisa-tap has in its initramfs; it needs the module tun as well."""
+    return ((f"/root/{TAP.name}", TAP),)
+
+
+def has_tap(guest):
+    guest.placed[TAP] = f"/root/{TAP.name}"
+
+
 def tap_guests(test, count, **options):
     """COUNT guests that can have an elisa-tap."""
     guests = test.guests(count, **{"memory_mb": 192, **options, "modules": ("tun", *options.get("modules", ())),
-                                   "extra": ((f"/root/{TAP.name}", TAP), *options.get("extra", ()))})
+                                   "extra": (*tap_files(), *options.get("extra", ()))})
     for guest in guests:
-        guest.placed[TAP] = f"/root/{TAP.name}"
+        has_tap(guest)
         test.elisa_guest(guest)
     return guests
+
+
+# --- stock programs over it
+
+
+def listens(node, port):
+    node.agent.call(f"until netstat -ltn | grep -q :{port}; do usleep 10000; done", 10)
+
+
+def start_memcached(node):
+    job = node.agent.start(f"exec /usr/bin/memcached -u root -U 0 -t 1 -m 64 -l {node.address}")
+    listens(node, 11211)
+    return job
+
+
+def load(node, server, operations):
+    """Stock load of memcached: OPERATIONS, each value that is got checked."""
+    return node.agent.start(f"exec /usr/bin/memcaslap -s {server.address}:11211 -T 1 -c 4 -w 1k -X 200 -x {operations} -v 1.0 -b")
+
+
+def check_load(test, job, operations):
+    said = dict(re.findall(r"^(\w+): (\d+)$", job.wait(60 + operations // 250).check().out, re.M))
+    test.equal(int(said["cmd_get"]) + int(said["cmd_set"]), operations, "operations")
+    for what in ("get_misses", "verify_misses", "verify_failed"):
+        test.equal(said[what], "0", what)

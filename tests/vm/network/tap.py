@@ -26,14 +26,10 @@ def ping(test, nodes, sizes=(56, 1472)):
                 test.check("3 received, 0% packet loss" in out, f"{node.agent.name} to {other.agent.name}: {out}")
 
 
-def listens(node, port):
-    node.agent.call(f"until netstat -ltn | grep -q :{port}; do usleep 10000; done", 10)
-
-
 def iperf(test, sender, receiver, megabytes, options=""):
     """A TCP stream of stock iperf3, without an error; Mbit/s. The server stops counting when the client says that it is done."""
     server = receiver.agent.start("exec /usr/bin/iperf3 -s -1 -J")
-    listens(receiver, 5201)
+    network.listens(receiver, 5201)
     client = sender.agent.run(f"/usr/bin/iperf3 -c {receiver.address} -n {megabytes}M -J {options}", 120)
     ends = [json.loads(result.check().out)["end"] for result in (client, server.wait(20))]
     sent, received = ends[0]["sum_sent"]["bytes"], ends[1]["sum_received"]["bytes"]
@@ -46,29 +42,11 @@ def copy(test, server, client, kilobytes=256):
     """A file through stock httpd and wget: its contents arrive."""
     server.agent.call(f"mkdir -p /tmp/www && dd if=/dev/urandom of=/tmp/www/file bs=1k count={kilobytes}")
     daemon = server.agent.start(f"exec httpd -f -p {server.address}:80 -h /tmp/www")
-    listens(server, 80)
+    network.listens(server, 80)
     got = client.agent.call(f"wget -q -O - http://{server.address}/file | sha256sum", 60)
     daemon.kill()
     daemon.wait()
     test.equal(got, server.agent.call("sha256sum < /tmp/www/file"), "the checksum of what has arrived, and of what was sent")
-
-
-def start_memcached(node):
-    job = node.agent.start(f"exec /usr/bin/memcached -u root -U 0 -t 1 -m 64 -l {node.address}")
-    listens(node, 11211)
-    return job
-
-
-def load(node, server, operations):
-    """Stock load of memcached: OPERATIONS, each value that is got checked."""
-    return node.agent.start(f"exec /usr/bin/memcaslap -s {server.address}:11211 -T 1 -c 4 -w 1k -X 200 -x {operations} -v 1.0 -b")
-
-
-def check_load(test, job, operations):
-    said = dict(re.findall(r"^(\w+): (\d+)$", job.wait(60 + operations // 250).check().out, re.M))
-    test.equal(int(said["cmd_get"]) + int(said["cmd_set"]), operations, "operations")
-    for what in ("get_misses", "verify_misses", "verify_failed"):
-        test.equal(said[what], "0", what)
 
 
 def ended(test, nodes):
@@ -90,8 +68,8 @@ def stock(test, operations=2000, megabytes=1):
         speed = iperf(test, sender, receiver, megabytes)
         say(f"  iperf3 {sender.agent.name} to {receiver.agent.name}: {speed:.1f} Mbit/s of emulated time")
         copy(test, sender, receiver)
-    memcached = start_memcached(second)
-    check_load(test, load(third, second, operations), operations)
+    memcached = network.start_memcached(second)
+    network.check_load(test, network.load(third, second, operations), operations)
     memcached.kill()
     ended(test, nodes)
 
@@ -99,14 +77,14 @@ def stock(test, operations=2000, megabytes=1):
 def killed(test, nodes, operations):
     """An elisa-tap dies while memcached and its load use two others; the port is usable again by a new one."""
     first, server, victim, host = nodes
-    memcached = start_memcached(server)
-    loading = load(first, server, operations)
+    memcached = network.start_memcached(server)
+    loading = network.load(first, server, operations)
     flood = victim.agent.start(f"exec /bin/ping -q -i 0.002 {first.address}")
     test.host.call("usleep 300000")
     victim.stop(9)
     flood.kill()
     flood.wait()
-    check_load(test, loading, operations)
+    network.check_load(test, loading, operations)
     memcached.kill()
     test.check(not victim.is_there(), "the device of a dead elisa-tap is still there")
     test.check(host.agent.run(f"/bin/ping -c 1 -W 1 {victim.address}").status, "a dead elisa-tap answers")
