@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 
-#include "port.h"
+#include "../../objects/vswitch/port.h"
 
 #define JOIN_BURST 64 /* packets a turn, each way */
 

@@ -23,9 +23,9 @@
 
 static struct fake {
 	struct port port;
-	int woken;		/* eventfd */
-	int answer;		/* of port_send and port_counters, if not 0 */
-	int cuts;		/* calls that are cut short */
+	int woken;  /* eventfd */
+	int answer; /* of port_send and port_counters, if not 0 */
+	int cuts;   /* calls that are cut short */
 	unsigned int looks;
 	pthread_mutex_t lock;
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -49,7 +49,8 @@ int port_send(struct port *port, uint32_t queue, uint32_t count)
 
 		if (filled == posted)
 			break; /* full: dropped */
-		memcpy(rx->places + (filled & rx->mask) * PLACE, port_tx_buffer(port, queue, i), port->tx[queue].slots[i].bytes);
+		memcpy(rx->places + (filled & rx->mask) * PLACE, port_tx_buffer(port, queue, i),
+		       port->tx[queue].slots[i].bytes);
 		rx->ring->slots[filled & rx->mask].bytes = port->tx[queue].slots[i].bytes;
 		__atomic_store_n(&rx->ring->filled, filled + 1, __ATOMIC_SEQ_CST);
 	}
@@ -118,7 +119,9 @@ static int setup(void **state)
 	fake.looks = 0;
 	fake.port = (struct port){ .place_bytes = PLACE, .tx_bytes = PLACE };
 	stop = 0;
-	join = (struct join){ .devices = devices, .queues = QUEUES, .stop = &stop, .stop_fd = eventfd(0, 0), .limit_ms = 20 };
+	join = (struct join){
+		.devices = devices, .queues = QUEUES, .stop = &stop, .stop_fd = eventfd(0, 0), .limit_ms = 20
+	};
 	for (int queue = 0; queue < QUEUES; queue++) {
 		struct port_rx *rx = &fake.port.rx[queue];
 		struct port_tx *tx = &fake.port.tx[queue];
