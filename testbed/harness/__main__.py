@@ -52,6 +52,18 @@ def command_dpdk(_):
     dpdk.build()
 
 
+def command_deb(_):
+    from . import deb
+    setup.check_system()
+    deb.build()
+
+
+def command_test_packages(_):
+    from . import deb, packages
+    setup.check_system()
+    return packages.test(deb.build())
+
+
 def command_soak(options):
     from . import soak
     setup.everything()
@@ -108,6 +120,8 @@ def parse():
     bench.add_argument("--runs", type=int, default=3, help="testbed: boots to take the median of")
     bench.add_argument("--no-soak", action="store_true", help="testbed: leave out the runs in a row, which take 25 minutes")
     add("dpdk", command_dpdk, "build the DPDK driver")
+    add("deb", command_deb, "build Debian's packages")
+    add("test-packages", command_test_packages, "build them, and install, try and remove them in clean trees of Debian")
     soak = add("soak", command_soak, "many runs, each with a seed of its own")
     soak.add_argument("names", nargs="*", metavar="NAME|TAG")
     soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 20), metavar="N", help="for 1, 2 and 4 CPUs")

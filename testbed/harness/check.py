@@ -9,7 +9,9 @@ from .run import TREE, run
 from .say import Failure, say
 
 C_SUFFIXES = (".c", ".h", ".cc")
-NO_LICENCE_NEEDED = (".md", ".gitignore", ".clang-format", ".flake8", "COPYING", "packages", "packages-check", ".txt", ".seed")
+NO_LICENCE_NEEDED = (".md", ".gitignore", ".clang-format", ".flake8", "COPYING", "packages", "packages-check", "packages-deb",
+                     "debian/changelog", "debian/copyright", "debian/libelisa1.symbols", "debian/source/format",
+                     ".txt", ".seed")
 # Headers of the test module and of the emulator are compiled with these, not alone.
 NOT_ALONE = ("tests/vm/vmx/", "tests/attack/module/", "testbed/emulator/")
 KERNEL_CODE = ("host/", "guest/", "tests/vm/vmx/", "tests/attack/module/")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 DRIVER = TREE / "build/dpdk/librte_net_elisa.so"
-FAKE = TREE / "build/dpdk/test/libelisa.so.0"
+FAKE = TREE / "build/dpdk/test/libelisa.so.1"
 LIMIT_S = 30
 PROMPT = "testpmd> "
 OTHER_VERSION = 'const char *rte_version(void);\nconst char *rte_version(void) { return "DPDK 99.11.0"; }\n'
