@@ -78,7 +78,7 @@ static uint8_t content(uint64_t number, size_t at)
 static uint64_t answer(int file, int flags)
 {
 	static uint64_t newest;
-	uint8_t bytes[ETH_ZLEN + 4];
+	uint8_t bytes[ETH_ZLEN + 4] = "";
 	struct frame *frame = (struct frame *)bytes;
 
 	while (recv(file, bytes, sizeof(bytes), flags) >= (ssize_t)sizeof(*frame)) {
