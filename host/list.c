@@ -93,6 +93,7 @@ static void list_attachment(struct elisa_ioc_list *entry, const struct elisa_att
 	entry->uid = attachment->vm->uid;
 	entry->flags = attachment->writable ? ELISA_RIGHT_WRITE : ELISA_RIGHT_READ;
 	entry->vcpus = attachment->pair_count;
+	entry->scheme = attachment->scheme;
 	entry->state = -attachment->state;
 	add_attachment(entry, attachment);
 	/* Each vCPU's list is for all attachments together; counted in each, as one alone would need it too. */
@@ -146,6 +147,28 @@ static int next_attachment(struct elisa_ioc_list *entry)
 	return 0;
 }
 
+/* The cursor is the object's number and, in its low 16 bits, how many of its grants are behind. */
+static int next_grant(struct elisa_ioc_list *entry)
+{
+	struct elisa_object *object;
+	struct elisa_ioc_grant grant;
+
+	list_for_each_entry(object, &elisa_objects, node) {
+		unsigned int behind = object->id == entry->cursor >> 16 ? entry->cursor & 0xffff : 0;
+
+		if (object->id < entry->cursor >> 16 || elisa_object_grant_get(object, behind, &grant))
+			continue;
+		entry->cursor = (u64)object->id << 16 | (behind + 1);
+		entry->object = object->id;
+		entry->id = grant.id;
+		entry->grant = grant.kind;
+		entry->flags = grant.rights;
+		strscpy(entry->name, object->name, sizeof(entry->name));
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int elisa_list_next(struct elisa_ioc_list *entry)
 {
 	*entry = (struct elisa_ioc_list){ .size = entry->size, .kind = entry->kind, .cursor = entry->cursor };
@@ -156,6 +179,8 @@ int elisa_list_next(struct elisa_ioc_list *entry)
 		return next_object(entry);
 	case ELISA_LIST_ATTACHMENT:
 		return next_attachment(entry);
+	case ELISA_LIST_GRANT:
+		return next_grant(entry);
 	case ELISA_LIST_ABORT:
 	case ELISA_LIST_EVENT:
 		return elisa_log_next(entry);

@@ -353,6 +353,18 @@ int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant
 	return 0;
 }
 
+int elisa_object_grant_get(const struct elisa_object *object, unsigned int place, struct elisa_ioc_grant *grant)
+{
+	const struct grant *each;
+
+	list_for_each_entry(each, &object->grants, list)
+		if (!place--) {
+			*grant = (struct elisa_ioc_grant){ .kind = each->kind, .id = each->id, .rights = each->rights };
+			return 0;
+		}
+	return -ENOENT;
+}
+
 u32 elisa_object_rights(const struct elisa_object *object, const struct elisa_vm *vm)
 {
 	const u32 ids[] = { 0, vm->id, vm->pid, vm->uid };

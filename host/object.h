@@ -72,6 +72,8 @@ int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_co
 			  struct elisa_why *why);
 int elisa_object_publish(struct elisa_object *object, const char *name, struct elisa_why *why);
 int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant *grant, struct elisa_why *why);
+/* The grant of this place among OBJECT's; -ENOENT: it has no more. */
+int elisa_object_grant_get(const struct elisa_object *object, unsigned int place, struct elisa_ioc_grant *grant);
 /* The rights that VM has: 0, ELISA_RIGHT_READ or ELISA_RIGHT_WRITE. */
 u32 elisa_object_rights(const struct elisa_object *object, const struct elisa_vm *vm);
 /* The name is free, and calls return ERROR. */

@@ -225,6 +225,7 @@ struct elisa_ioc_stats {
 #define ELISA_LIST_ATTACHMENT 3
 #define ELISA_LIST_ABORT 4 /* the last calls that were ended from outside, oldest first */
 #define ELISA_LIST_EVENT 5 /* the last events of all objects, likewise */
+#define ELISA_LIST_GRANT 6 /* who may attach: id, grant, object, name, and ELISA_RIGHT_* in flags */
 
 /* Why calls were ended from outside, as they are counted. */
 enum elisa_abort_kind {
@@ -270,6 +271,8 @@ struct elisa_ioc_list {
 	__u32 exit_reason;
 	__u32 offset;
 	char symbol[ELISA_NAME_MAX];
+	__u32 scheme; /* attachment: ELISA_SCHEME_* */
+	__u32 grant;  /* ELISA_GRANT_*, whose id is that of struct elisa_ioc_grant */
 };
 
 #define ELISA_IOCTL 0xe1
