@@ -3,12 +3,15 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <elisa.h>
 
@@ -28,6 +31,7 @@ static struct options {
 	int answer; /* 0, or what to refuse with */
 	struct grant grant[GRANTS_MAX];
 	unsigned int grants;
+	int background;
 } options = { .memory_bytes = 4096 };
 
 static volatile sig_atomic_t stop;
@@ -142,6 +146,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case 'x':
 		options.flags |= ELISA_OBJECT_EXCHANGE;
 		return 0;
+	case 'b':
+		options.background = 1;
+		return 0;
 	case ARGP_KEY_END:
 		if (!options.code || !options.name)
 			argp_error(state, "--code and --name are needed");
@@ -164,6 +171,7 @@ static const struct argp_option option_list[] = {
 	{ "direct", 'd', 0, 0, "clients may map the memory instead of calling: no isolation", 0 },
 	{ "exchange", 'x', 0, 0, "clients may share buffers with the calls of all others", 0 },
 	{ "outlive", 'o', 0, 0, "clients go on when this program dies", 0 },
+	{ "background", 'b', 0, 0, "return when the object is published, and go on in the background", 0 },
 	{ 0 },
 };
 
@@ -260,6 +268,43 @@ static void print(const struct elisa_object_event *event)
 	putchar('\n');
 }
 
+/*
+ * Goes on in a child, as the object's memory has to be that of the process that lives on. The parent waits for a byte,
+ * which says that the object is published, or for the child's end, and ends with its exit code.
+ */
+static int enter_background(void)
+{
+	int ends[2], status;
+	pid_t child;
+	char byte;
+
+	if (pipe2(ends, O_CLOEXEC) || (child = fork()) < 0) {
+		perror("elisa-manager: --background");
+		exit(1);
+	}
+	if (child) {
+		close(ends[1]);
+		if (read(ends[0], &byte, 1) == 1)
+			exit(0);
+		exit(waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	}
+	setsid();
+	close(ends[0]);
+	return ends[1];
+}
+
+/* No terminal any more, and nobody who reads events. */
+static void say_published(int end)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	if (write(end, "", 1) != 1)
+		exit(1);
+	close(end);
+}
+
 int main(int count, char **arguments)
 {
 	static const struct argp argp = { option_list, parse, NULL, "Publishes an object until SIGTERM.",
@@ -267,12 +312,14 @@ int main(int count, char **arguments)
 	struct sigaction action = { .sa_handler = on_signal };
 	struct elisa_object_event event;
 	struct elisa_object *object;
-	int error;
+	int error, background = -1;
 
 	argp_parse(&argp, count, arguments, 0, NULL, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	if (options.background)
+		background = enter_background();
 	error = elisa_object_create(&object, options.flags);
 	if (error)
 		return say();
@@ -282,6 +329,8 @@ int main(int count, char **arguments)
 		return say();
 	}
 	puts("ready");
+	if (background >= 0)
+		say_published(background);
 	/* The limit is for a signal that comes between the look at `stop` and the wait. */
 	while (!stop) {
 		error = elisa_object_next_event(object, &event, 500);
