@@ -1,159 +1,254 @@
 // SPDX-License-Identifier: MIT
-/* The lists: each a table of columns, which are fields of the kernel's entries. */
-#include <errno.h>
-#include <json.h>
-#include <stddef.h>
+/* The lists: each a table for people, and all that the kernel says for programs. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../../lib/elisa.h"
-#include "elisactl.h"
+#include "list.h"
 
-struct column {
-	const char *name;
-	size_t offset;
-	int width;
-	enum { NUMBER, LONG_NUMBER, HEX, EXIT, TEXT } type;
-};
-
-#define FIELD(field) .name = #field, .offset = offsetof(struct elisa_ioc_list, field)
-#define U32(field, columns) FIELD(field), .width = columns, .type = NUMBER
-#define U64(field, columns) FIELD(field), .width = columns, .type = LONG_NUMBER
-#define ADDRESS(field, columns) FIELD(field), .width = columns, .type = HEX
-#define EXIT_REASON(field, columns) FIELD(field), .width = columns, .type = EXIT
-#define STRING(field, columns) FIELD(field), .width = columns, .type = TEXT
-
-static const struct column vm_columns[] = {
-	{ U32(id, 5) },           { U32(pid, 8) },
-	{ U32(uid, 8) },          { U32(vcpus, 6) },
-	{ U32(attachments, 12) }, { U64(calls, 12) },
-	{ U64(aborts, 8) },       { U64(allocated_bytes, 16) },
-	{ U64(vcpu_bytes, 12) },  { 0 },
-};
-
-static const struct column object_columns[] = {
-	{ U32(id, 5) },
-	{ STRING(name, 20) },
-	{ U32(vm, 5) },
-	{ U32(pid, 8) },
-	{ U32(uid, 8) },
-	{ U32(flags, 6) },
-	{ U32(functions, 10) },
-	{ U32(attachments, 12) },
-	{ U32(state, 6) },
-	{ U64(memory_bytes, 14) },
-	{ U64(allocated_bytes, 16) },
-	{ 0 },
-};
-
-static const struct column attachment_columns[] = {
-	{ U32(id, 5) },          { STRING(name, 20) },
-	{ U32(vm, 5) },          { U32(object, 7) },
-	{ U32(flags, 6) },       { U32(vcpus, 6) },
-	{ U32(state, 6) },       { U64(calls, 12) },
-	{ U64(aborts, 8) },      { U64(allocated_bytes, 16) },
-	{ U64(vcpu_bytes, 12) }, { 0 },
-};
-
-static const struct column abort_columns[] = {
-	{ U64(time_ns, 16) },
-	{ U32(id, 5) },
-	{ STRING(name, 20) },
-	{ U32(vm, 5) },
-	{ U32(pid, 8) },
-	{ U32(state, 6) },
-	{ EXIT_REASON(exit_reason, 20) },
-	{ ADDRESS(address, 16) },
-	{ STRING(symbol, 20) },
-	{ U32(offset, 8) },
-	{ 0 },
-};
-
-static const struct column *const columns_of[] = {
-	[ELISA_LIST_VM] = vm_columns,
-	[ELISA_LIST_OBJECT] = object_columns,
-	[ELISA_LIST_ATTACHMENT] = attachment_columns,
-	[ELISA_LIST_ABORT] = abort_columns,
-};
-
-static uint64_t value_of(const struct elisa_ioc_list *entry, const struct column *column)
+static void add_number(json_object *object, const char *name, uint64_t value)
 {
-	uint64_t value = 0;
-
-	memcpy(&value, (const char *)entry + column->offset, column->type == NUMBER || column->type == EXIT ? 4 : 8);
-	return value;
+	json_object_object_add(object, name, json_object_new_uint64(value));
 }
 
-static void print_line(const struct elisa_ioc_list *entry, const struct column *columns)
+static void add_text(json_object *object, const char *name, const char *text)
 {
-	for (const struct column *column = columns; column->name; column++) {
-		if (!entry)
-			printf(column->type == TEXT || column->type == EXIT ? "%-*s" : "%*s", column->width,
-			       column->name);
-		else if (column->type == EXIT)
-			printf("%-*s", column->width, elisa_exit_name(value_of(entry, column)));
-		else if (column->type == HEX)
-			printf("%#*lx", column->width, value_of(entry, column));
-		else if (column->type == TEXT)
-			printf("%-*.*s", column->width, ELISA_NAME_MAX, (const char *)entry + column->offset);
-		else
-			printf("%*lu", column->width, value_of(entry, column));
-		fputs(column[1].name ? " " : "\n", stdout);
-	}
+	json_object_object_add(object, name, json_object_new_string_len(text, (int)strnlen(text, ELISA_NAME_MAX)));
 }
 
-static json_object *make_json(const struct elisa_ioc_list *entry, const struct column *columns)
+static void add_use(json_object *object, const struct elisa_ioc_list *entry)
+{
+	add_number(object, "calls", entry->calls);
+	add_number(object, "aborts", entry->aborts);
+	json_object_object_add(object, "aborts_by", elisactl_aborts_json(entry));
+	add_number(object, "samples_inside", entry->samples_inside);
+	add_number(object, "allocated_bytes", entry->allocated_bytes);
+}
+
+static void add_state(json_object *object, const struct elisa_ioc_list *entry)
+{
+	char word[WORD_MAX];
+
+	add_number(object, "state", entry->state);
+	add_text(object, "status", elisactl_state(word, entry));
+}
+
+static json_object *vm_json(const struct elisa_ioc_list *entry)
 {
 	json_object *object = json_object_new_object();
 
-	for (const struct column *column = columns; column->name; column++) {
-		const char *text = (const char *)entry + column->offset;
-		json_object *value;
-
-		if (column->type == TEXT)
-			value = json_object_new_string_len(text, (int)strnlen(text, ELISA_NAME_MAX));
-		else if (column->type == EXIT)
-			value = json_object_new_string(elisa_exit_name(value_of(entry, column)));
-		else
-			value = json_object_new_uint64(value_of(entry, column));
-		json_object_object_add(object, column->name, value);
-	}
+	add_number(object, "id", entry->id);
+	add_number(object, "pid", entry->pid);
+	add_number(object, "uid", entry->uid);
+	add_state(object, entry);
+	add_number(object, "vcpus", entry->vcpus);
+	add_number(object, "attachments", entry->attachments);
+	add_use(object, entry);
+	add_number(object, "samples", entry->samples);
+	add_number(object, "vcpu_bytes", entry->vcpu_bytes);
 	return object;
 }
 
-static int run(const struct command *command, bool json)
+json_object *elisactl_object_json(const struct elisa_ioc_list *entry)
 {
-	struct elisa_ioc_list entry = { .size = sizeof(entry), .kind = command->kind };
-	const struct column *columns = columns_of[command->kind];
-	json_object *array;
-	int fd, result = 0;
+	json_object *object = json_object_new_object();
 
-	fd = elisactl_open();
-	if (fd < 0)
-		return 1;
-	array = json_object_new_array();
-	if (!json)
-		print_line(NULL, columns);
-	while (!ioctl(fd, ELISA_IOC_LIST, &entry)) {
-		if (json)
-			json_object_array_add(array, make_json(&entry, columns));
-		else
-			print_line(&entry, columns);
-	}
-	if (errno != ENOENT)
-		result = elisactl_fail(fd, command->words);
-	else if (json)
-		puts(json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY));
-	json_object_put(array);
-	close(fd);
-	return result;
+	add_number(object, "id", entry->id);
+	add_text(object, "name", entry->name);
+	add_number(object, "vm", entry->vm);
+	add_number(object, "pid", entry->pid);
+	add_number(object, "uid", entry->uid);
+	add_number(object, "flags", entry->flags);
+	json_object_object_add(object, "options", elisactl_flags_json(entry->flags));
+	add_number(object, "functions", entry->functions);
+	add_number(object, "attachments", entry->attachments);
+	add_state(object, entry);
+	add_number(object, "memory_bytes", entry->memory_bytes);
+	add_use(object, entry);
+	return object;
 }
 
-const struct command elisactl_lists[ELISACTL_LISTS] = {
-	{ "vm list", "virtual machines that have come", run, ELISA_LIST_VM },
-	{ "object list", "objects", run, ELISA_LIST_OBJECT },
-	{ "attach list", "attachments", run, ELISA_LIST_ATTACHMENT },
-	{ "abort list", "the last calls that were ended from outside", run, ELISA_LIST_ABORT },
-};
+json_object *elisactl_attachment_json(const struct elisa_ioc_list *entry)
+{
+	json_object *object = json_object_new_object();
+
+	add_number(object, "id", entry->id);
+	add_text(object, "name", entry->name);
+	add_number(object, "vm", entry->vm);
+	add_number(object, "pid", entry->pid);
+	add_number(object, "uid", entry->uid);
+	add_number(object, "object", entry->object);
+	add_number(object, "flags", entry->flags);
+	add_text(object, "rights", elisactl_rights(entry->flags));
+	add_text(object, "scheme", elisactl_scheme(entry->scheme));
+	add_number(object, "vcpus", entry->vcpus);
+	add_state(object, entry);
+	add_use(object, entry);
+	add_number(object, "vcpu_bytes", entry->vcpu_bytes);
+	return object;
+}
+
+json_object *elisactl_abort_json(const struct elisa_ioc_list *entry)
+{
+	json_object *object = json_object_new_object();
+	char word[WORD_MAX];
+
+	add_number(object, "time_ns", entry->time_ns);
+	add_number(object, "id", entry->id);
+	add_text(object, "name", entry->name);
+	add_number(object, "object", entry->object);
+	add_number(object, "vm", entry->vm);
+	add_number(object, "pid", entry->pid);
+	add_number(object, "uid", entry->uid);
+	add_number(object, "state", entry->state);
+	add_text(object, "error", elisactl_error(word, entry->state));
+	add_text(object, "exit_reason", elisa_exit_name(entry->exit_reason));
+	add_number(object, "exit_number", entry->exit_reason);
+	add_number(object, "address", entry->address);
+	add_text(object, "symbol", entry->symbol);
+	add_number(object, "offset", entry->offset);
+	return object;
+}
+
+static void vm_row(struct table *table, const struct elisa_ioc_list *entry)
+{
+	char word[WORD_MAX];
+
+	elisactl_table_add(table, "%u", entry->id);
+	elisactl_table_add(table, "%u", entry->pid);
+	elisactl_table_add(table, "%u", entry->uid);
+	elisactl_table_add(table, "%u", entry->vcpus);
+	elisactl_table_add(table, "%u", entry->attachments);
+	elisactl_table_add(table, "%llu", (unsigned long long)entry->calls);
+	elisactl_table_add(table, "%llu", (unsigned long long)entry->aborts);
+	elisactl_table_add(table, "%s", elisactl_size(word, entry->allocated_bytes + entry->vcpu_bytes));
+	elisactl_table_add(table, "%s", elisactl_state(word, entry));
+}
+
+static void object_row(struct table *table, const struct elisa_ioc_list *entry)
+{
+	char word[WORD_MAX];
+
+	elisactl_table_add(table, "%u", entry->id);
+	elisactl_table_add(table, "%.*s", ELISA_NAME_MAX - 1, entry->name[0] ? entry->name : "-");
+	if (entry->vm)
+		elisactl_table_add(table, "vm %u", entry->vm);
+	else
+		elisactl_table_add(table, "pid %u", entry->pid);
+	elisactl_table_add(table, "%u", entry->uid);
+	elisactl_table_add(table, "%s", elisactl_size(word, entry->memory_bytes));
+	elisactl_table_add(table, "%u", entry->functions);
+	elisactl_table_add(table, "%u", entry->attachments);
+	elisactl_table_add(table, "%llu", (unsigned long long)entry->calls);
+	elisactl_table_add(table, "%llu", (unsigned long long)entry->aborts);
+	elisactl_table_add(table, "%s", elisactl_state(word, entry));
+	elisactl_table_add(table, "%s", elisactl_flags(word, entry->flags));
+}
+
+static void attachment_row(struct table *table, const struct elisa_ioc_list *entry)
+{
+	char word[WORD_MAX];
+
+	elisactl_table_add(table, "%u", entry->id);
+	elisactl_table_add(table, "%.*s", ELISA_NAME_MAX - 1, entry->name[0] ? entry->name : "-");
+	elisactl_table_add(table, "%u", entry->vm);
+	elisactl_table_add(table, "%u", entry->pid);
+	elisactl_table_add(table, "%s", elisactl_rights(entry->flags));
+	elisactl_table_add(table, "%s", elisactl_scheme(entry->scheme));
+	elisactl_table_add(table, "%u", entry->vcpus);
+	elisactl_table_add(table, "%llu", (unsigned long long)entry->calls);
+	elisactl_table_add(table, "%llu", (unsigned long long)entry->aborts);
+	elisactl_table_add(table, "%s", elisactl_size(word, entry->allocated_bytes + entry->vcpu_bytes));
+	elisactl_table_add(table, "%s", elisactl_state(word, entry));
+}
+
+static void abort_row(struct table *table, const struct elisa_ioc_list *entry)
+{
+	char word[WORD_MAX + 16];
+
+	elisactl_table_add(table, "%s", elisactl_time(word, entry->time_ns));
+	elisactl_table_add(table, "%u", entry->vm);
+	elisactl_table_add(table, "%u", entry->pid);
+	elisactl_table_add(table, "%.*s", ELISA_NAME_MAX - 1, entry->name);
+	elisactl_table_add(table, "%u", entry->id);
+	elisactl_table_add(table, "%s", elisactl_error(word, entry->state));
+	elisactl_table_add(table, "%s", elisa_exit_name(entry->exit_reason));
+	elisactl_table_add(table, "%s", elisactl_symbol(word, entry));
+}
+
+static const char *const vm_titles[] = { ">ID",    ">PID",    ">UID",    ">VCPUS", ">ATTACHED",
+					 ">CALLS", ">ABORTS", ">MEMORY", "STATE",  NULL };
+static const char *const object_titles[] = { ">ID",       "NAME",   "MANAGER", ">UID",  ">MEMORY", ">FUNCTIONS",
+					     ">ATTACHED", ">CALLS", ">ABORTS", "STATE", "OPTIONS", NULL };
+static const char *const attachment_titles[] = { ">ID",    "OBJECT", ">VM",     ">PID",    "RIGHTS", "SCHEME",
+						 ">VCPUS", ">CALLS", ">ABORTS", ">MEMORY", "STATE",  NULL };
+static const char *const abort_titles[] = { "TIME",     ">VM",  ">PID", "OBJECT", ">ATTACHMENT",
+					    "RETURNED", "EXIT", "AT",   NULL };
+
+const struct kind elisactl_vms = { ELISA_LIST_VM, vm_titles, vm_row, vm_json };
+const struct kind elisactl_objects = { ELISA_LIST_OBJECT, object_titles, object_row, elisactl_object_json };
+const struct kind elisactl_attachments = { ELISA_LIST_ATTACHMENT, attachment_titles, attachment_row,
+					   elisactl_attachment_json };
+const struct kind elisactl_aborts = { ELISA_LIST_ABORT, abort_titles, abort_row, elisactl_abort_json };
+
+void elisactl_show(const struct kind *kind, const struct listing *listing)
+{
+	json_object *array;
+	struct table table;
+
+	if (elisactl_json) {
+		array = json_object_new_array();
+		for (size_t i = 0; i < listing->count; i++)
+			json_object_array_add(array, kind->json(&listing->entry[i]));
+		elisactl_print_json(array, true);
+		return;
+	}
+	elisactl_table_init(&table, kind->titles);
+	for (size_t i = 0; i < listing->count; i++)
+		kind->row(&table, &listing->entry[i]);
+	elisactl_table_print(&table, SIZE_MAX, "\n");
+	elisactl_table_free(&table);
+}
+
+static int list(int count, char **words, const char *text, const struct kind *kind)
+{
+	const struct argp argp = { NULL, elisactl_no_arguments, NULL, text, elisactl_json_option, NULL, NULL };
+	struct listing listing;
+	int fd, result;
+
+	argp_parse(&argp, count, words, 0, NULL, NULL);
+	fd = elisactl_open();
+	if (fd < 0)
+		return FAILED;
+	result = elisactl_list(fd, kind->kind, NULL, &listing);
+	close(fd);
+	if (result)
+		return result;
+	elisactl_show(kind, &listing);
+	elisactl_listing_free(&listing);
+	return DONE;
+}
+
+int elisactl_vm_list(int count, char **words)
+{
+	return list(count, words, "Shows the virtual machines that ELISA serves. On the host.", &elisactl_vms);
+}
+
+int elisactl_object_list(int count, char **words)
+{
+	return list(count, words, "Shows all objects. On the host.", &elisactl_objects);
+}
+
+int elisactl_attach_list(int count, char **words)
+{
+	return list(count, words, "Shows which VM is attached to which object. On the host.", &elisactl_attachments);
+}
+
+int elisactl_log(int count, char **words)
+{
+	return list(count, words,
+		    "Shows the last 64 calls that were ended from outside: what they returned, which VM exit ended "
+		    "them, and where in the trusted code they were. On the host.",
+		    &elisactl_aborts);
+}
