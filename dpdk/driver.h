@@ -83,11 +83,12 @@ struct net_rx_queue {
 	uint32_t posted;      /* ours of the ring's */
 	uint32_t free_thresh; /* posted again at once */
 	uint64_t rearm;       /* first words of an mbuf that is handed out */
-	uint64_t ol_flags;
+	uint64_t ol_flags;    /* behind it, as in the mbuf */
 	struct rte_mempool *pool;
 	uint64_t delta; /* from an address in an mbuf to where that is; NET_NOWHERE: not the same for all */
 	uint32_t room;  /* in an mbuf */
 	bool filter;    /* not all that comes is wanted */
+	bool doubtful;  /* places may be of no use to the switch */
 	uint64_t mac;   /* the port's, in the upper 48 bits */
 
 	uint64_t packets, bytes, filtered, no_mbuf;
@@ -197,6 +198,12 @@ int net_tx_descriptor_status(void *queue, uint16_t offset);
 /* filter.c */
 void net_filter_update(struct net_port *port);
 uint16_t net_filter(struct net_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t count);
+
+/* 0 if the packet is for this address; of the data's first word, of which the upper two bytes are the sender's. */
+static __rte_always_inline uint64_t net_filter_compare(const struct rte_mbuf *mbuf, uint64_t mac)
+{
+	return *(const net_word *)((uintptr_t)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM) << 16 ^ mac;
+}
 int net_promiscuous_enable(struct rte_eth_dev *device);
 int net_promiscuous_disable(struct rte_eth_dev *device);
 int net_allmulticast_enable(struct rte_eth_dev *device);

@@ -7,16 +7,6 @@
 
 #include "driver.h"
 
-/* Addresses are compared as the upper 48 bits of a word. */
-static inline uint64_t upper(const void *address)
-{
-	uint64_t word;
-
-	/* The two bytes before it are read too: of a packet, data or headroom. */
-	memcpy(&word, address, sizeof(word));
-	return word << 16;
-}
-
 static uint64_t packed(const struct rte_ether_addr *address)
 {
 	uint64_t word = 0;
@@ -45,7 +35,7 @@ static bool wanted(const struct net_port *port, const struct rte_ether_addr *to)
 	return false;
 }
 
-static __rte_noinline uint16_t leave_out(struct net_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t count)
+uint16_t net_filter(struct net_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t count)
 {
 	uint16_t kept = 0;
 
@@ -64,16 +54,6 @@ static __rte_noinline uint16_t leave_out(struct net_rx_queue *queue, struct rte_
 	return kept;
 }
 
-uint16_t net_filter(struct net_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t count)
-{
-	uint64_t others = 0, mac = queue->mac;
-
-#pragma GCC unroll 4
-	for (uint16_t i = 0; i < count; i++)
-		others |= upper((const uint8_t *)mbufs[i]->buf_addr + RTE_PKTMBUF_HEADROOM) ^ mac;
-	return unlikely(others) ? leave_out(queue, mbufs, count) : count;
-}
-
 /* Hands changes to the queues. */
 void net_filter_update(struct net_port *port)
 {
@@ -83,7 +63,7 @@ void net_filter_update(struct net_port *port)
 		struct net_rx_queue *queue = data->rx_queues[i];
 
 		if (queue) {
-			queue->mac = packed(&data->mac_addrs[0]) << 16;
+			queue->mac = packed(&data->mac_addrs[0]) << 16; /* net_filter_compare() */
 			queue->filter = !data->promiscuous;
 		}
 	}

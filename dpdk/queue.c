@@ -161,7 +161,8 @@ static int find_pool(struct net_rx_queue *queue)
 	struct reach reach = { .memory = &queue->port->connection->memory, .first = true };
 
 	queue->delta = NET_NOWHERE;
-	if (queue->ol_flags & RTE_MBUF_F_EXTERNAL)
+	queue->doubtful = queue->ol_flags & RTE_MBUF_F_EXTERNAL;
+	if (queue->doubtful)
 		return 0; /* looked up one by one */
 	rte_mempool_mem_iter(queue->pool, reach_chunk, &reach);
 	if (reach.outside) {

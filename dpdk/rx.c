@@ -11,6 +11,7 @@
 
 #include "driver.h"
 
+#define GROUP 4
 #define GOES_ON ((uint64_t)0xffff << 32)
 
 _Static_assert(sizeof(struct vswitch_slot) == 16 && offsetof(struct vswitch_slot, bytes) == 8, "read as one");
@@ -96,30 +97,46 @@ static __rte_always_inline void post_free(struct net_rx_queue *queue)
 		net_rx_post(queue);
 }
 
+/* What a slot and the mbuf in it become, and the slot's second word. */
+static __rte_always_inline __m128i take_one(struct rte_mbuf *mbuf, const struct vswitch_slot *slot, __m128i rearm)
+{
+	const __m128i shuffle = _mm_setr_epi8(-1, -1, -1, -1, 8, 9, 10, 11, 8, 9, -1, -1, -1, -1, -1, -1);
+	__m128i filled = _mm_load_si128((const __m128i *)slot);
+
+	_mm_store_si128((__m128i *)net_mbuf_head(mbuf), rearm);
+	_mm_storeu_si128((__m128i *)&mbuf->rx_descriptor_fields1, _mm_shuffle_epi8(filled, shuffle));
+	return filled;
+}
+
 /*
  * Packets of one slot each. Returns the sum of the slots' second words: their bytes, and above these, in GOES_ON, how
  * many go on in the next slot; if any does, the mbufs are not to be handed out. What is still above is the switch's
  * own.
  */
 static __rte_always_inline uint64_t take(const struct net_rx_queue *queue, uint32_t at, struct rte_mbuf **out,
-					 unsigned int count)
+					 unsigned int count, uint64_t *others)
 {
-	const __m128i shuffle = _mm_setr_epi8(-1, -1, -1, -1, 8, 9, 10, 11, 8, 9, -1, -1, -1, -1, -1, -1);
-	const __m128i rearm = _mm_set_epi64x((long long)queue->ol_flags, (long long)queue->rearm);
+	const __m128i rearm = _mm_load_si128((const __m128i *)&queue->rearm);
 	const struct vswitch_slot *slot = &queue->ring->slots[at];
 	struct rte_mbuf *const *from = &queue->mbufs[at];
 	__m128i sum = _mm_setzero_si128();
+	uint64_t mac = queue->mac, not_mine = *others;
+	unsigned int i = 0;
 
+	for (; i + GROUP <= count; i += GROUP) {
 #pragma GCC unroll 4
-	for (unsigned int i = 0; i < count; i++) {
-		struct rte_mbuf *mbuf = from[i];
-		__m128i filled = _mm_load_si128((const __m128i *)&slot[i]);
-
-		out[i] = mbuf;
-		sum = _mm_add_epi64(sum, filled);
-		_mm_store_si128((__m128i *)net_mbuf_head(mbuf), rearm);
-		_mm_storeu_si128((__m128i *)&mbuf->rx_descriptor_fields1, _mm_shuffle_epi8(filled, shuffle));
+		for (unsigned int j = i; j < i + GROUP; j++) {
+			out[j] = from[j];
+			not_mine |= net_filter_compare(from[j], mac);
+			sum = _mm_add_epi64(sum, take_one(from[j], &slot[j], rearm));
+		}
 	}
+	for (; i < count; i++) {
+		out[i] = from[i];
+		not_mine |= net_filter_compare(from[i], mac);
+		sum = _mm_add_epi64(sum, take_one(from[i], &slot[i], rearm));
+	}
+	*others = not_mine;
 	return (uint64_t)_mm_extract_epi64(sum, 1);
 }
 
@@ -173,31 +190,58 @@ static __rte_noinline unsigned int take_any(struct net_rx_queue *queue, struct r
 	return packets;
 }
 
-uint16_t net_rx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
+static __rte_noinline uint16_t receive(struct net_rx_queue *queue, struct rte_mbuf **mbufs, uint16_t count,
+				       uint32_t available)
 {
-	struct net_rx_queue *queue = opaque;
 	uint32_t at = queue->next & queue->mask;
-	/* Acquire: what was filled is seen after the count that says so. */
-	uint32_t available = __atomic_load_n(&queue->ring->filled, __ATOMIC_ACQUIRE) - queue->next;
 	unsigned int now = RTE_MIN(count, available), first = RTE_MIN(now, queue->mask + 1 - at);
-	uint64_t words;
+	uint64_t words, others = 0;
 
-	if (unlikely(!now || available > queue->mask + 1)) {
-		post_free(queue); /* there may be mbufs again after there were none */
+	if (unlikely(available > queue->mask + 1))
 		return 0;
-	}
-	words = take(queue, at, mbufs, first);
+	words = take(queue, at, mbufs, first, &others);
 	if (unlikely(first < now))
-		words += take(queue, 0, mbufs + first, now - first);
-	if (likely(!(words & GOES_ON) && queue->delta != NET_NOWHERE)) {
+		words += take(queue, 0, mbufs + first, now - first, &others);
+	if (likely(!(words & GOES_ON) && !queue->doubtful)) {
 		queue->next += now;
 		queue->bytes += (uint32_t)words;
 	} else {
 		now = take_any(queue, mbufs, count, available);
+		others = 1;
 	}
 	queue->packets += now;
 	post_free(queue);
-	return queue->filter ? net_filter(queue, mbufs, now) : now;
+	return unlikely(others && queue->filter) ? net_filter(queue, mbufs, now) : now;
+}
+
+uint16_t net_rx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
+{
+	struct net_rx_queue *queue = opaque;
+	/* Acquire: what was filled is seen after the count that says so. */
+	uint32_t available = __atomic_load_n(&queue->ring->filled, __ATOMIC_ACQUIRE) - queue->next;
+	struct rte_mbuf *mbuf;
+	uint64_t word;
+	uint32_t at;
+
+	if (!available) {
+		post_free(queue); /* there may be mbufs again after there were none */
+		return 0;
+	}
+	if (count != 1)
+		return receive(queue, mbufs, count, available);
+	/* One alone, without what it takes to receive many. */
+	at = queue->next & queue->mask;
+	mbuf = queue->mbufs[at];
+	word = (uint64_t)_mm_extract_epi64(
+		take_one(mbuf, &queue->ring->slots[at], _mm_load_si128((const __m128i *)&queue->rearm)), 1);
+	if (unlikely(word & GOES_ON || queue->doubtful || (net_filter_compare(mbuf, queue->mac) && queue->filter)))
+		return receive(queue, mbufs, count, available);
+	mbufs[0] = mbuf;
+	queue->next++;
+	queue->packets++;
+	queue->bytes += (uint32_t)word;
+	post_free(queue);
+	return 1;
 }
 
 uint32_t net_rx_queue_count(void *opaque)

@@ -89,7 +89,10 @@ static __rte_always_inline void free_simple(struct rte_mbuf **mbufs, unsigned in
 	}
 	to = &cache->objs[cache->len];
 	cache->len += count;
-	copy_pointers(to, (void **)mbufs, count);
+	if (__builtin_constant_p(count) && count == 1)
+		*to = mbufs[0];
+	else
+		copy_pointers(to, (void **)mbufs, count);
 }
 
 /* Copies a packet that does not lie in shared memory to where it does. */
@@ -229,13 +232,10 @@ static __rte_always_inline unsigned int send_simple(struct net_tx_queue *queue, 
 	return taken;
 }
 
-uint16_t net_tx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
+static __rte_noinline uint16_t send_burst(struct net_tx_queue *queue, struct rte_mbuf **mbufs, uint16_t count)
 {
-	struct net_tx_queue *queue = opaque;
 	unsigned int sent = 0;
 
-	if (unlikely(queue->off))
-		return 0;
 	while (sent < count) {
 		unsigned int now = RTE_MIN(count - sent, SLOTS), done;
 
@@ -249,6 +249,37 @@ uint16_t net_tx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
 			break;
 	}
 	return sent;
+}
+
+/* A burst of one costs a third of what it would as one of many. */
+uint16_t net_tx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
+{
+	struct net_tx_queue *queue = opaque;
+	const struct net_segment *segment = queue->segment;
+	struct rte_mbuf *mbuf;
+	uintptr_t address;
+	long taken;
+
+	if (unlikely(queue->off))
+		return 0;
+	if (count != 1)
+		return send_burst(queue, mbufs, count);
+	mbuf = mbufs[0];
+	address = (uintptr_t)mbuf->buf_addr + mbuf->data_off;
+	if (unlikely(address - segment->start >= segment->bytes || HEAD_COUNTS(*net_mbuf_head(mbuf)) != HEAD_ONE_EACH ||
+		     mbuf->ol_flags & NOT_DIRECT))
+		return send_burst(queue, mbufs, count);
+	net_slot_set(queue->slots, address + segment->delta, mbuf->data_len);
+	taken = call_send(queue, 1);
+	if (unlikely(taken != 1)) {
+		if (taken)
+			failed(queue, taken);
+		return 0;
+	}
+	queue->packets++;
+	queue->bytes += mbuf->data_len;
+	free_simple(&mbuf, 1);
+	return 1;
 }
 
 uint16_t net_tx_prepare(void *opaque, struct rte_mbuf **mbufs, uint16_t count)

@@ -4,7 +4,7 @@
 import shutil
 import subprocess
 
-from . import apt, cache
+from . import apt, cache, elisa
 from .apt import Release
 from .run import TREE, run
 from .say import Failure, say, step
@@ -16,6 +16,10 @@ PACKAGE = "libdpdk-dev"
 HEADERS = ("lib/ethdev/ethdev_driver.h", "lib/ethdev/ethdev_vdev.h", "drivers/bus/vdev/bus_vdev_driver.h",
            "lib/eal/include/dev_driver.h", "lib/eal/include/bus_driver.h")
 DRIVER = TREE / "build" / "dpdk" / "librte_net_elisa.so"
+BENCH = TREE / "build" / "dpdk" / "net-bench"
+LIBRARY = TREE / "build" / "lib" / "libelisa.so.0"
+SWITCH = TREE / "build" / "objects" / "vswitch" / "elisa-vswitch"
+FOLDER = "/root"  # where they are in a guest
 
 
 def installed():
@@ -88,3 +92,32 @@ def build():
     if not DRIVER.exists():
         raise Failure(f"{DRIVER.relative_to(TREE)} was not built; build/meson-logs/meson-log.txt says why")
     say(f"{DRIVER.relative_to(TREE)} for DPDK {installed()}: dpdk-testpmd -d {DRIVER} --vdev=net_elisa0,object=vswitch ...")
+
+
+def files():
+    """(path in a guest, file here) of the driver, the library, and our programs for DPDK."""
+    missing = [file.name for file in (DRIVER, LIBRARY, BENCH) if not file.exists()]
+    if missing:
+        raise Failure(f"{missing[0]} is not built: `make dpdk` says why")
+    return tuple((f"{FOLDER}/{file.name}", file) for file in (DRIVER, LIBRARY, BENCH))
+
+
+def command(program):
+    """How a guest starts a program with the driver: stock ones by their path, ours from FOLDER."""
+    return f"env LD_LIBRARY_PATH={FOLDER} {program if isinstance(program, str) else f'{FOLDER}/{program.name}'}"
+
+
+def eal_words(*devices, memory_mb=64, lcores="0"):
+    """EAL's options for ports with these arguments."""
+    vdevs = " ".join(f"--vdev=net_elisa{number},{arguments}" for number, arguments in enumerate(devices))
+    return (f"--no-huge -m {memory_mb} --no-pci --no-telemetry --no-shconf -l {lcores} -d {FOLDER}/{DRIVER.name} {vdevs}")
+
+
+def start_switch(test, *grants):
+    """The object `vswitch` on the host."""
+    test.elisa()
+    manager, code = elisa.place(test.host, SWITCH), elisa.place(test.host, elisa.code_of("vswitch"))
+    options = " ".join(f"--grant {grant}" for grant in grants or ("all",))
+    switch = elisa.Manager(test.host, test.host.start(f"exec {manager} --code {code} {options}"), "vswitch")
+    test.managers.append(switch)
+    return switch.wait_ready()
