@@ -69,8 +69,9 @@ def insert(agent, source, kernel, parameters=""):
 
 
 def stats(agent):
-    """What the module holds at this moment."""
-    return json.loads(agent.call(f"{place(agent, CONTROL)} stat --json"))
+    """What the module holds at this moment: the totals, without what each VM and object has done."""
+    totals = json.loads(agent.call(f"{place(agent, CONTROL)} stat --json"))
+    return {name: value for name, value in totals.items() if not isinstance(value, list)}
 
 
 def listed(agent, what):

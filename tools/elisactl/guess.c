@@ -5,29 +5,30 @@
 
 #define LONGEST 31
 
-/* How many letters have to be put in, taken out or changed (Levenshtein). */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How many letters have to be put in, taken out, changed, or swapped with the next (Damerau and Levenshtein). */
 static size_t distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-	size_t row[LONGEST + 1];
+	size_t table[LONGEST + 1][LONGEST + 1];
 
 	if (a_length > LONGEST || b_length > LONGEST)
 		return LONGEST;
-	for (size_t j = 0; j <= b_length; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a_length; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= b_length; j++) {
-			size_t change = diagonal + (a[i - 1] != b[j - 1]), least = row[j - 1] + 1;
-
-			diagonal = row[j];
-			if (row[j] + 1 < least)
-				least = row[j] + 1;
-			row[j] = change < least ? change : least;
+	for (size_t i = 0; i <= a_length; i++)
+		for (size_t j = 0; j <= b_length; j++) {
+			if (!i || !j) {
+				table[i][j] = i + j;
+				continue;
+			}
+			table[i][j] = least(table[i - 1][j - 1] + (a[i - 1] != b[j - 1]),
+					    least(table[i - 1][j], table[i][j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				table[i][j] = least(table[i][j], table[i - 2][j - 2] + 1);
 		}
-	}
-	return row[b_length];
+	return table[a_length][b_length];
 }
 
 static bool is_near(const char *a, size_t a_length, const char *b, size_t b_length)

@@ -136,22 +136,50 @@ static void show(const struct usage *now, const struct usage *before)
 	free(rows);
 }
 
-/* Until it is time for the next look; a key may bring that forward, or the end. */
-static void wait(void)
+/* Until it is time for the next look: true; false: a key asks to see the same in another order, or for the end. */
+static bool wait_for_time(void)
 {
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 	char key;
 
 	if (!full) {
 		elisactl_sleep(interval_s);
-		return;
+		return true;
 	}
 	if (poll(&input, 1, (int)(interval_s * 1000)) <= 0)
-		return;
+		return true;
 	if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q')
 		stop = 1;
 	else if (strchr("cia", key))
 		order = key;
+	return false;
+}
+
+/* NEWER is the first look. Both are released. */
+static int go_on(int fd, struct usage *newer)
+{
+	struct usage older = { 0 }, next;
+	bool second = false;
+	uint64_t shown = 1;
+	int result = DONE;
+
+	show(newer, NULL);
+	while (shown < times && !stop) {
+		if (wait_for_time() && !stop) {
+			result = elisactl_usage_get(fd, &next);
+			if (result)
+				break;
+			elisactl_usage_free(&older);
+			older = *newer;
+			*newer = next;
+			second = true;
+			shown++;
+		}
+		if (!stop)
+			show(newer, second ? &older : NULL);
+	}
+	elisactl_usage_free(&older);
+	return result;
 }
 
 int elisactl_top(int count, char **words)
@@ -172,34 +200,24 @@ int elisactl_top(int count, char **words)
 		NULL,
 		NULL
 	};
-	struct usage before = { 0 }, now;
+	struct usage usage;
 	int fd, result;
 
 	argp_parse(&argp, count, words, 0, NULL, NULL);
 	fd = elisactl_open();
 	if (fd < 0)
 		return FAILED;
-	result = elisactl_usage_get(fd, &before);
-	if (!result && !before.lists) {
+	result = elisactl_usage_get(fd, &usage);
+	if (!result && !usage.lists) {
 		fputs("elisactl: top: a guest knows only totals: `elisactl stat`\n", stderr);
 		result = FAILED;
-	}
-	if (!result) {
+	} else if (!result) {
 		enter();
-		show(&before, NULL);
+		result = go_on(fd, &usage);
+		if (full)
+			leave();
+		elisactl_usage_free(&usage);
 	}
-	for (uint64_t i = 1; !result && i < times && !stop; i++) {
-		wait();
-		result = stop ? DONE : elisactl_usage_get(fd, &now);
-		if (result || stop)
-			break;
-		show(&now, &before);
-		elisactl_usage_free(&before);
-		before = now;
-	}
-	if (full)
-		leave();
-	elisactl_usage_free(&before);
 	close(fd);
 	return result;
 }
