@@ -190,10 +190,11 @@ int elisa_share(struct elisa_attachment *attachment, void *address, size_t bytes
 	if (buffers >= buffers_max) {
 		error = fail(-ENOSPC, "%u buffers are shared", buffers);
 	} else {
+		serial++;
 		exchange[index] = (struct elisa_exchange){
 			.range = { (uintptr_t)address, bytes },
 			.attachment = ATTACHMENT,
-			.serial = ++serial,
+			.serial = serial,
 		};
 		sharer[index] = attachment;
 		buffers++;

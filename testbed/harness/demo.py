@@ -32,8 +32,8 @@ class Story:
         self.test.elisa()
         self.at(f"the host is up: Linux {self.machine.kernel.version}, its own KVM, and elisa.ko")
         self.at(f"starting three VMs: stock QEMU, the same stock kernel, {', '.join(map(str, VCPUS))} vCPUs")
-        guests = [self.test.guest(vcpus=vcpus, wait=False, memory_mb=192, modules=("tun",), packages=PACKAGES, extra=network.tap_files())
-                  for vcpus in VCPUS]
+        options = {"memory_mb": 192, "modules": ("tun",), "packages": PACKAGES, "extra": network.tap_files()}
+        guests = [self.test.guest(vcpus=vcpus, wait=False, **options) for vcpus in VCPUS]
         for guest in guests:
             self.test.elisa_guest(guest.wait_ready(60))
             network.has_tap(guest)
