@@ -284,6 +284,46 @@ class WordsTest(Machine):
             self.refused(*words, status=2)
 
 
+class CompletionTest(Machine):
+    def complete(self, line):
+        script = f"""
+            . {TREE}/tools/elisactl/elisactl.bash
+            COMP_LINE=$1 COMP_POINT=${{#1}}
+            _elisactl {PROGRAM}
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        result = subprocess.run(["bash", "-uc", script, "bash", line], capture_output=True, text=True, check=True,
+                                env={**self.environment, "PATH": f"{self.root}:/usr/bin:/bin"}, timeout=20)
+        self.assertEqual(result.stderr, "", line)
+        return [word for word in result.stdout.splitlines() if word]
+
+    def test_words(self):
+        firsts = sorted({words.split()[0] for words in COMMANDS} | {"help"})
+        for line, wanted in (
+                ("", firsts), ("ob", ["object"]), ("object ", ["list", "publish", "show", "withdraw"]), ("object s", ["show"]),
+                ("--json vm ", ["list"]), ("help attach ", ["list"]), ("help d", ["doctor"]),
+                ("object show ", ["hits", "files"]), ("object withdraw f", ["files"]), ("object show hits ", []),
+                ("grant ", ["hits", "files"]), ("grant hits v", ["vm:1", "vm:2"]), ("grant hits vm:", ["1", "2"]),
+                ("revoke hits pid:1", ["100"]), ("revoke hits u", ["uid:0", "uid:64055"]), ("grant hits all ", []),
+                ("events --fo", ["--follow"]), ("events --object ", ["hits", "files"]), ("top --sort i", ["inside"]),
+                ("events --vm ", ["1", "2"]), ("doctor ", ["guest", "host"]), ("vm list ", []), ("frobnicate ", []), ("stat ", [])):
+            self.assertEqual(sorted(self.complete(f"elisactl {line}")), sorted(wanted), line)
+
+    def test_options(self):
+        """Each command's, as its help says; publish has those of the manager."""
+        for words in COMMANDS:
+            if words != "object publish":
+                options = set(re.findall(r"--[a-z]+", self.text("help", *words.split())))
+                self.assertEqual(set(self.complete(f"elisactl {words} --")), options, words)
+        (self.root / "elisa-manager").symlink_to(TREE / "build" / "objects" / "elisa-manager")
+        self.assertIn("--background", self.complete("elisactl object publish --b"))
+        self.assertIn(f"{self.root}/elisa-manager", self.complete(f"elisactl object publish --code {self.root}/el"))
+
+    def test_no_device(self):
+        self.take("/dev/elisa")
+        self.assertEqual(self.complete("elisactl object show "), [])
+
+
 class DoctorTest(Machine):
     def setUp(self):
         super().setUp()
