@@ -77,14 +77,16 @@ class Tap:
 
     DEVICE = "sw0"
 
-    def __init__(self, agent, number):
-        self.agent, self.address, self.name = agent, f"10.1.0.{number}", f"node{number}"
+    def __init__(self, test, agent, number):
+        self.test, self.agent, self.address, self.name = test, agent, f"10.1.0.{number}", f"node{number}"
         self.program = elisa.place(agent, TAP)
         self.job = None
 
     def run(self, options=""):
         """Starts it, and does not look whether it works."""
         self.job = self.agent.start(f"exec {self.program} --device={self.DEVICE} --name={self.name} -v {options}")
+        if self not in self.test.managers:
+            self.test.managers.append(self)  # to be ended when the test is over
         return self.job
 
     def start(self, options=""):
@@ -110,6 +112,9 @@ class Tap:
         return not self.agent.run(f"[ -e /sys/class/net/{self.DEVICE} ]").status
 
     def stop(self, signal=15):
+        return self.kill(signal)
+
+    def kill(self, signal=9):
         self.job.kill(signal)
         return self.job.wait(10)
 

@@ -14,7 +14,7 @@ def machines(test, count):
     test.host.install_modules("tun")
     guests = network.tap_guests(test, count)
     switch = network.switch(test)
-    return switch, [network.Tap(agent, number).start() for number, agent in enumerate([*guests, test.host], 1)]
+    return switch, [network.Tap(test, agent, number).start() for number, agent in enumerate([*guests, test.host], 1)]
 
 
 def ping(test, nodes, sizes=(56, 1472)):
@@ -27,14 +27,14 @@ def ping(test, nodes, sizes=(56, 1472)):
 
 
 def iperf(test, sender, receiver, megabytes, options=""):
-    """A TCP stream of stock iperf3, without an error; Mbit/s. The server stops counting when the client says that it is done."""
+    """A TCP stream of stock iperf3, without an error; Mbit/s. Its server counts no more when the client says that it has sent all."""
     server = receiver.agent.start("exec /usr/bin/iperf3 -s -1 -J")
     network.listens(receiver, 5201)
     client = sender.agent.run(f"/usr/bin/iperf3 -c {receiver.address} -n {megabytes}M -J {options}", 120)
     ends = [json.loads(result.check().out)["end"] for result in (client, server.wait(20))]
     sent, received = ends[0]["sum_sent"]["bytes"], ends[1]["sum_received"]["bytes"]
     test.check(sent >= megabytes << 20, f"iperf3 has sent {sent} bytes only")
-    test.check(sent // 2 < received <= sent, f"iperf3 has received {received} bytes of {sent}")
+    test.check(0 < received <= sent, f"iperf3 has received {received} bytes of {sent}")
     return ends[1]["sum_received"]["bits_per_second"] / 1e6
 
 
@@ -81,7 +81,7 @@ def killed(test, nodes, operations):
     loading = network.load(first, server, operations)
     flood = victim.agent.start(f"exec /bin/ping -q -i 0.002 {first.address}")
     test.host.call("usleep 300000")
-    victim.stop(9)
+    victim.kill()
     flood.kill()
     flood.wait()
     network.check_load(test, loading, operations)
@@ -127,7 +127,7 @@ def options(test):
     test.elisa()
     test.host.install_modules("tun")
     guest, = network.tap_guests(test, 1, vcpus=2)
-    tap, host = network.Tap(guest, 1), network.Tap(test.host, 2)
+    tap, host = network.Tap(test, guest, 1), network.Tap(test, test.host, 2)
     refused(test, tap, "", "no object vswitch.*ENOENT")
     waiting = tap.run("--wait")
     guest.expect(tap.errors_path, "ENOENT", 10)
