@@ -319,12 +319,16 @@ static void queues_off(void **test)
 	assert_int_equal(client_send(0, 32), 32);
 	assert_int_equal(ring_of(1, 1)->filled, 32);
 	assert_int_equal(vswitch_set(&clients[1].info, 1, VSWITCH_SET_RX, 1), 0);
-	assert_int_equal(client_send(0, 32), 32);
+	client_send(0, 1);
+	assert_int_equal(client_send(0, 31), 31);
 	assert_int_equal(client_pending(1), 32);
 	assert_int_equal(counters_of(1).rx_drops[VSWITCH_DROP_FULL], 32);
 	assert_int_equal(vswitch_set(&clients[1].info, 1, VSWITCH_SET_RX, 2 | 1ull << 32), 0);
 	assert_int_equal(client_send(0, 32), 32);
 	assert_int_equal(ring_of(1, 2)->filled, 32);
+	assert_int_equal(vswitch_set(&clients[1].info, 1, VSWITCH_SET_RX, 1ull << 32), 0);
+	assert_int_equal(client_send(0, 32), 32);
+	assert_in_range(ring_of(1, 2)->filled, 33, 63);
 }
 
 static void wakes(void **test)
@@ -359,10 +363,13 @@ static void wakes_for_the_dead(void **test)
 {
 	(void)test;
 	client_send_one(0, mac(1), mac(0), 64, 1);
-	state->ports[1].wake.word = ELISA_LOCK_DEAD;
-	client_send_one(0, mac(1), mac(0), 64, 1);
-	assert_int_equal(notified[1], 1);
-	assert_int_equal(state->ports[1].wake.word, 0);
+	for (uint32_t burst = 1; burst <= 2; burst++) { /* both ways to send */
+		state->ports[1].wake.word = ELISA_LOCK_DEAD;
+		packet_put(0, 1, mac(1), mac(0), 64, 1);
+		assert_int_equal(client_send(0, burst), burst);
+		assert_int_equal(notified[1], burst);
+		assert_int_equal(state->ports[1].wake.word, 0);
+	}
 }
 
 /* Cut short at any place between filling a slot and publishing it. */
@@ -405,6 +412,12 @@ static void cut_short(void **test)
 		}
 		assert_null(client_take(1, 0, NULL));
 	}
+	/* Published also by who has nothing to add. */
+	rx->lock.word = ELISA_LOCK_DEAD;
+	ring_of(1, 0)->filled -= 2;
+	ring_of(1, 0)->posted = rx->filled;
+	client_send_one(0, mac(1), mac(0), 64, 1);
+	assert_int_equal(ring_of(1, 0)->filled, rx->filled);
 	rx->lock.word = ELISA_LOCK_DEAD;
 	ring_of(1, 0)->filled -= 2;
 	assert_int_equal(vswitch_set(&clients[1].info, 1, VSWITCH_SET_RX, 1ull << 32), 0);

@@ -142,7 +142,10 @@ static void *scribbles(void *argument)
 			      : where & 4 ? AT_OUT + (where >> 8) % 0x8000
 					  : (where >> 8) % 0x800;
 
-		if (where >> 56 == 0)
+		if (where & 8) { /* addresses of a packet that may be on its way */
+			at = AT_OUT + (where >> 8 & 7) * PLACE_BYTES;
+			value = mac(where >> 12 & 1) | 2ull << 48;
+		} else if (where >> 56 == 0)
 			value = mark((uint32_t)(where >> 8) % HONEST, HOSTILE);
 		__atomic_store_n(&memory[at / 8], value, __ATOMIC_RELAXED);
 		calls[0]++;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Who gets what: learning, ageing, flooding, binding, sizes, tags, counters. */
+#include <pthread.h>
+
 #include "world.h"
 
 #define A 0u
@@ -204,6 +206,8 @@ static void spoofs(void **test)
 static void promiscuous(void **test)
 {
 	(void)test;
+	client_send_one(A, mac(B), mac(A), 64, 1); /* the switch knows this way then, and has to forget it */
+	expect(0, 1, 0);
 	assert_int_equal(vswitch_set(&clients[C].info, 2, VSWITCH_SET_FLAGS, VSWITCH_PROMISCUOUS), -EPERM);
 	clients[C].info.value = VSWITCH_VALUE_PROMISCUOUS;
 	assert_int_equal(vswitch_set(&clients[C].info, 2, VSWITCH_SET_FLAGS, VSWITCH_PROMISCUOUS), 0);
@@ -483,6 +487,46 @@ static void unshared(void **test)
 	expect(0, 0, 1);
 }
 
+static bool flip_ends;
+
+/* One bit makes B of C in the destination of a packet, all the time. */
+static void *flips(void *argument)
+{
+	uint8_t *last = argument;
+
+	for (uint8_t i = 0; !__atomic_load_n(&flip_ends, __ATOMIC_RELAXED); i++)
+		__atomic_store_n(last, (uint8_t)(i & 1 ? mac(B) >> 40 : mac(C) >> 40), __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* What was judged is what arrives: an address that changes while the packet is sent leads to either, whole. */
+static void changing_addresses(void **test)
+{
+	uint8_t *at = packet_put(A, 0, mac(B), mac(A), 64, 1);
+	uint32_t got[3] = { 0 };
+	pthread_t thread;
+
+	(void)test;
+	flip_ends = false;
+	pthread_create(&thread, NULL, flips, at + 5);
+	for (uint32_t i = 0; i < 400000; i++) {
+		/* By turns alone, and in a burst. */
+		tx_slots(A, 0)[1] = tx_slots(A, 0)[0];
+		assert_int_equal(client_send(A, 1 + i % 2), 1 + i % 2);
+		for (uint32_t n = B; n <= C; n++) {
+			while (client_take(n, 0, &at)) {
+				assert_true(address_load(at) == mac(n));
+				client_post(n, 0, 1, PLACE_BYTES);
+				got[n]++;
+			}
+		}
+	}
+	__atomic_store_n(&flip_ends, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_int_equal(got[B] + got[C], 600000);
+	assert_true(got[B] > 100 && got[C] > 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,7 +538,7 @@ int main(void)
 		cmocka_unit_test_setup(jumbo, three),       cmocka_unit_test_setup(scattered, three),
 		cmocka_unit_test_setup(bad_slots, three),   cmocka_unit_test_setup(bad_places, three),
 		cmocka_unit_test_setup(full, three),        cmocka_unit_test_setup(budget, three),
-		cmocka_unit_test_setup(unshared, three),
+		cmocka_unit_test_setup(unshared, three),    cmocka_unit_test_setup(changing_addresses, three),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

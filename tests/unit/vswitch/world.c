@@ -7,7 +7,7 @@ struct client clients[CLIENTS_MAX];
 struct elisa_exchange exchange[ELISA_EXCHANGES_MAX];
 struct vswitch_state *state;
 uint64_t notified[CLIENTS_MAX];
-static uint64_t serial, state_bytes;
+static uint64_t serials, state_bytes;
 
 void elisa_notify(const struct elisa_info *info, uint32_t attachment)
 {
@@ -31,7 +31,7 @@ void client_share(uint32_t n)
 	exchange[client->index] = (struct elisa_exchange){
 		.range = { (uintptr_t)client->memory, CLIENT_BYTES },
 		.attachment = client->info.attachment,
-		.serial = ++serial,
+		.serial = ++serials,
 	};
 }
 
