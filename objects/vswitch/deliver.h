@@ -147,7 +147,7 @@ static inline __attribute__((always_inline)) void run_begin(struct send *send, s
 	run->budget = send->budget;
 	run->at = run->end = rx->filled * sizeof(struct vswitch_slot);
 	run->mask = rx->size * sizeof(struct vswitch_slot) - sizeof(struct vswitch_slot);
-	run->ring = window_again(send->info, &run->window, rx->where, rx->live);
+	run->ring = window_again(send->info, &run->window, rx->where, rx->live, sizeof(*run->ring));
 	if (__builtin_expect(error || !run->ring, 0))
 		run_begin_slow(send, error);
 	if (__builtin_expect(run->ring != NULL, 1))

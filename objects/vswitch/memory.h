@@ -53,18 +53,20 @@ static APART uint8_t *window_find(const struct elisa_info *info, struct window *
 }
 
 /*
- * The same for what lay in a sharing when the port was opened, and was checked then: a serial is only ever that of one
- * sharing, with its owner and its size. NULL: it is not shared any more.
+ * The same for what lay in a sharing when the port was opened, whose place was checked then: a serial is only ever that
+ * of one sharing, with its owner and its size. NULL: it is not shared any more. A place that is read without a lock may
+ * be of another life of the port than the size that goes with it, so that is checked here.
  */
-static inline void *window_again(const struct elisa_info *info, struct window *window, uint64_t where, uint64_t serial)
+static inline void *window_again(const struct elisa_info *info, struct window *window, uint64_t where, uint64_t serial,
+				 uint64_t bytes)
 {
 	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
 
 	table += where >> 32;
 	if (VSWITCH_READ(table->serial) != serial)
 		return NULL;
-	/* Taken away, but not forgotten yet? */
-	if (!window_set(window, table, where))
+	/* Also if it was taken away, but is not forgotten yet. */
+	if ((uint32_t)where + bytes > window_set(window, table, where))
 		return NULL;
 	return (void *)(window->address + (uint32_t)where);
 }

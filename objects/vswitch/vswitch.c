@@ -150,10 +150,18 @@ static int source_ok(struct send *send, uint64_t source)
 	struct vswitch_state *state = send->state;
 	const struct vswitch_port *port = &state->ports[send->port];
 	uint64_t entry;
+	uint64_t own = __atomic_load_n(&port->address, __ATOMIC_ACQUIRE);
+	uint32_t flags = __atomic_load_n(&port->flags, __ATOMIC_ACQUIRE);
 
-	if (source == VSWITCH_READ(port->address))
+	/*
+	 * After them: if the port was closed meanwhile, and opened by another client, these may be that one's. An owner
+	 * goes first, and comes last.
+	 */
+	if (VSWITCH_READ(port->owner) != (uint64_t)send->info->attachment + 1)
+		return 0;
+	if (source == own)
 		return 1;
-	if (VSWITCH_READ(port->flags) & VSWITCH_BIND || source & VSWITCH_GROUP || !source)
+	if (flags & VSWITCH_BIND || source & VSWITCH_GROUP || !source)
 		return 0;
 	entry = table_find(table_bucket(state, source), source);
 	/* Seen a moment ago: the word stays as it is, and its cache line everybody's. */
@@ -207,11 +215,13 @@ struct route {
 /*
  * Where the last packet went is kept with its queue, and holds until anything has changed. Calls may write it at the
  * same time, as nobody but the client's sense keeps them from using one queue: what belongs together is tied by the
- * secret key, so that no mixture of two passes for a route that was judged.
+ * secret key, so that no mixture of two passes for a route that was judged; nor does one of the port's next owner for a
+ * call of the one before.
  */
-static inline uint64_t route_tie(const struct vswitch_state *state, uint64_t word, uint64_t generation, uint64_t low)
+static inline uint64_t route_tie(const struct elisa_info *info, const struct vswitch_state *state, uint64_t word,
+				 uint64_t generation, uint64_t low)
 {
-	return (word + generation) * state->key ^ low;
+	return (word + generation + ((uint64_t)info->attachment << 32)) * state->key ^ low;
 }
 
 /* By the destination's last byte: those of VMs of one host often differ in that. */
@@ -226,18 +236,19 @@ static inline void route_keep(struct send *send, uint64_t low, uint32_t high, ui
 	uint64_t word = high | port << 32 | queue << 40 | ROUTE_KEPT;
 
 	VSWITCH_WRITE(send->tx->routes[route_slot(low)].word, word);
-	VSWITCH_WRITE(send->tx->routes[route_slot(low)].check, route_tie(send->state, word, generation, low));
+	VSWITCH_WRITE(send->tx->routes[route_slot(low)].check,
+		      route_tie(send->info, send->state, word, generation, low));
 }
 
 /* The word of a route that is kept, and holds; 0: there is none. */
-static inline uint64_t route_kept(const struct vswitch_state *state, const struct vswitch_tx *tx, uint64_t low,
-				  uint64_t high)
+static inline uint64_t route_kept(const struct elisa_info *info, const struct vswitch_state *state,
+				  const struct vswitch_tx *tx, uint64_t low, uint64_t high)
 {
 	uint64_t generation = __atomic_load_n(&state->generation, __ATOMIC_ACQUIRE);
 	uint64_t word = VSWITCH_READ(tx->routes[route_slot(low)].word);
 	uint64_t check = VSWITCH_READ(tx->routes[route_slot(low)].check);
 
-	return (uint32_t)word == (uint32_t)high && check == route_tie(state, word, generation, low) ? word : 0;
+	return (uint32_t)word == (uint32_t)high && check == route_tie(info, state, word, generation, low) ? word : 0;
 }
 
 static inline uint32_t route_word_port(uint64_t word)
@@ -253,7 +264,7 @@ static inline uint32_t route_word_queue(uint64_t word)
 /* Does the packet go where one before it went? Then the run is there. */
 static inline int route_again(struct send *send, struct route *route, uint64_t low, uint64_t high)
 {
-	uint64_t word = route_kept(send->state, send->tx, low, high);
+	uint64_t word = route_kept(send->info, send->state, send->tx, low, high);
 
 	if (!word)
 		return 0;
@@ -557,7 +568,7 @@ static inline __attribute__((always_inline)) int send_single(const struct elisa_
 	from = (const uint8_t *)(window->address + offset);
 	low = load_word(from);
 	high = load_word(from + 8);
-	word = route_kept(state, tx, low, high);
+	word = route_kept(info, state, tx, low, high);
 	port = &state->ports[route_word_port(word)];
 	if (!word || bytes > VSWITCH_READ(port->mtu) + 14)
 		return 0;
@@ -566,7 +577,7 @@ static inline __attribute__((always_inline)) int send_single(const struct elisa_
 	KEEP(tx);
 	if (!lock_free(&rx->lock, info))
 		return 0;
-	ring = window_again(info, &places, rx->where, rx->live);
+	ring = window_again(info, &places, rx->where, rx->live, sizeof(*ring));
 	done = ring && fill_single(rx, ring, &places, from, low, high, bytes);
 	if (done) {
 		VSWITCH_ADD(tx->packets, 1);
@@ -597,7 +608,7 @@ ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
 	tx = &port->tx[queue & (VSWITCH_QUEUES_MAX - 1)];
 	if (count > VSWITCH_READ(tx->size))
 		return -EINVAL;
-	slots = window_again(info, &window, tx->where, VSWITCH_READ(tx->serial));
+	slots = window_again(info, &window, VSWITCH_READ(tx->where), VSWITCH_READ(tx->serial), count * sizeof(*slots));
 	if (!slots)
 		return -ENOTCONN;
 	if (count == 1 && __builtin_expect(send_single(info, state, tx, &window, slots), 1))

@@ -109,18 +109,24 @@ struct vswitch_counters {
 	uint64_t notified;                /* how often the client was woken */
 };
 
+/* clang-format off */
 /*
  * Functions, all with a negative errno for what is refused. A VM has one attachment for all its processes, which may
  * have several ports; a port is its attachment's. A port whose rings are shared no more is as good as closed.
  *
- *   vswitch_open(where)                   of a struct vswitch_config; the port's number. ENOSPC (too many ports),
- * EEXIST (the name is taken), EADDRINUSE (the address is), EINVAL (a ring's size, alignment, a field), EFAULT (memory
- * that is not shared), EPERM (the manager does not allow that address, or promiscuous mode) vswitch_close(port)
- * ENOTCONN: it is none of the caller's, as for all that follow vswitch_send(port, queue, count)      packets out of the
- * first COUNT slots of that tx array: how many slots were taken (delivered, or dropped and counted). Fewer than COUNT:
- * the rest stays the caller's, call again. EINVAL vswitch_set(port, what, value)        VSWITCH_SET_*
- *   vswitch_counters(port, where)         writes a struct vswitch_counters there
+ *   vswitch_open(where)              of a struct vswitch_config; the port's number. ENOSPC (too many ports), EEXIST
+ *                                    (the name is taken), EADDRINUSE (the address is), EINVAL (a ring's size,
+ *                                    alignment, a field), EFAULT (memory that is not shared), EPERM (the manager does
+ *                                    not allow that address, or promiscuous mode), EROFS (the attachment is read-only,
+ *                                    or the switch of another version)
+ *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow
+ *   vswitch_send(port, queue, count) packets out of the first COUNT slots of that tx array: how many slots were taken
+ *                                    (delivered, or dropped and counted). Fewer than COUNT: the rest stays the
+ *                                    caller's, call again. EINVAL
+ *   vswitch_set(port, what, value)   VSWITCH_SET_*
+ *   vswitch_counters(port, where)    writes a struct vswitch_counters there
  */
+/* clang-format on */
 enum vswitch_set {
 	VSWITCH_SET_MAC, /* the address in the value's low 48 bits, first byte lowest */
 	VSWITCH_SET_MTU,
