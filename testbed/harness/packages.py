@@ -22,9 +22,9 @@ COMMON = ("ca-certificates", "dkms", "gcc", "kmod", "libc6-dev", "libelf-dev", "
 RELEASES = {"bookworm": (("librte-bus-vdev23", "librte-ethdev23", "dpdk-dev"), ()),
             "trixie": ((), ("elisa-dpdk",))}  # a DPDK driver is for one version of DPDK
 TESTS = ("build", "tools", "modules")
-# What any use of apt, dpkg and depmod changes.
-VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/source", "/debs",
-            "/etc/ld.so.cache")
+# What any use of apt, dpkg, depmod and dkms changes.
+VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/etc/ld.so.cache", "/source",
+            "/debs", "/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub")
 DEPMOD = re.compile(r"/lib/modules/[^/]+/modules\.")
 OPTIONS = ("--variant=minbase", "--mode=root", '--aptopt=Acquire::Languages "none"', "--dpkgopt=path-exclude=/usr/share/doc/*",
            "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*")
