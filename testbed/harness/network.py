@@ -77,7 +77,8 @@ class Tap:
 
     DEVICE = "sw0"
 
-    def __init__(self, test, agent, number):
+    def __init__(self, agent, number, test=None):
+        """TEST: at whose end it ends, if it runs on the host; in a guest it ends with that."""
         self.test, self.agent, self.address, self.name = test, agent, f"10.1.0.{number}", f"node{number}"
         self.program = elisa.place(agent, TAP)
         self.job = None
@@ -85,8 +86,8 @@ class Tap:
     def run(self, options=""):
         """Starts it, and does not look whether it works."""
         self.job = self.agent.start(f"exec {self.program} --device={self.DEVICE} --name={self.name} -v {options}")
-        if self not in self.test.managers:
-            self.test.managers.append(self)  # to be ended when the test is over
+        if self.test and self not in self.test.managers:
+            self.test.managers.append(self)
         return self.job
 
     def start(self, options=""):

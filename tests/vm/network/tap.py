@@ -14,7 +14,7 @@ def machines(test, count):
     test.host.install_modules("tun")
     guests = network.tap_guests(test, count)
     switch = network.switch(test)
-    return switch, [network.Tap(test, agent, number).start() for number, agent in enumerate([*guests, test.host], 1)]
+    return switch, [network.Tap(agent, number, test).start() for number, agent in enumerate([*guests, test.host], 1)]
 
 
 def ping(test, nodes, sizes=(56, 1472)):
@@ -27,7 +27,7 @@ def ping(test, nodes, sizes=(56, 1472)):
 
 
 def iperf(test, sender, receiver, megabytes, options=""):
-    """A TCP stream of stock iperf3, without an error; Mbit/s. Its server counts no more when the client says that it has sent all."""
+    """A TCP stream of stock iperf3, without an error; Mbit/s. Its server stops counting when the client has sent all."""
     server = receiver.agent.start("exec /usr/bin/iperf3 -s -1 -J")
     network.listens(receiver, 5201)
     client = sender.agent.run(f"/usr/bin/iperf3 -c {receiver.address} -n {megabytes}M -J {options}", 120)
@@ -127,7 +127,7 @@ def options(test):
     test.elisa()
     test.host.install_modules("tun")
     guest, = network.tap_guests(test, 1, vcpus=2)
-    tap, host = network.Tap(test, guest, 1), network.Tap(test, test.host, 2)
+    tap, host = network.Tap(guest, 1, test), network.Tap(test.host, 2, test)
     refused(test, tap, "", "no object vswitch.*ENOENT")
     waiting = tap.run("--wait")
     guest.expect(tap.errors_path, "ENOENT", 10)
