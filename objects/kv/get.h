@@ -3,7 +3,7 @@
 #ifndef ELISA_KV_GET_H
 #define ELISA_KV_GET_H
 
-#include "call.h"
+#include "fetch.h"
 
 #define RETRIES 64 /* of a read that meets stores; then it takes the lock */
 
@@ -82,8 +82,6 @@ static inline long get_once(struct kv_call *call, uint64_t room)
 	return get_found(call->info, state, call->slot, room, call->bucket, word, item, index, call->key.words,
 			 call->epoch);
 }
-
-static APART long fetch(struct kv_call *call, uint64_t room, uint32_t options);
 
 static inline long get_count(const struct kv_call *call, long result)
 {
