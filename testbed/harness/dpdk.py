@@ -17,7 +17,7 @@ HEADERS = ("lib/ethdev/ethdev_driver.h", "lib/ethdev/ethdev_vdev.h", "drivers/bu
            "lib/eal/include/dev_driver.h", "lib/eal/include/bus_driver.h")
 DRIVER = TREE / "build" / "dpdk" / "librte_net_elisa.so"
 BENCH = TREE / "build" / "dpdk" / "net-bench"
-LIBRARY = TREE / "build" / "lib" / "libelisa.so.0"
+LIBRARY = TREE / "build" / "lib" / "libelisa.so.1"
 SWITCH = TREE / "build" / "objects" / "vswitch" / "elisa-vswitch"
 FOLDER = "/root"  # where they are in a guest
 
