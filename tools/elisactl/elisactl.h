@@ -4,7 +4,7 @@
 #define ELISACTL_H
 
 #include <argp.h>
-#include <json.h>
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -16,7 +16,7 @@
 /* A capability: a bit of an MSR, or a word in cpuinfo if MSRs cannot be read. */
 struct capability {
 	const char *name;
-	const char *field, *word; /* NULL: cpuinfo does not say */
+	const char *word; /* among the "vmx flags"; NULL: Linux does not show it there */
 	uint32_t msr;
 	unsigned int bit;
 };
@@ -38,25 +38,30 @@ static enum answer ask_msr(const struct capability *capability)
 static void note_capability(const struct capability *capability)
 {
 	enum answer answer = ask_msr(capability);
-	bool by_msr = answer != UNKNOWN;
+	const char *source = "says the CPU (VMX MSRs)";
 
-	if (!by_msr && capability->word)
-		answer = elisactl_cpu_has(capability->field, capability->word);
-	elisactl_note(capability->name, NEEDED, answer, OLD_CPU, "%s",
-		      by_msr              ? "says the CPU (VMX MSRs)"
-		      : answer != UNKNOWN ? "says /proc/cpuinfo"
-					  : "modprobe msr, and ask again as root");
+	if (answer == UNKNOWN && capability->word) {
+		answer = elisactl_cpu_has("vmx flags", capability->word);
+		source = "says /proc/cpuinfo";
+	}
+	if (answer == UNKNOWN && elisactl_exists("/sys/module/elisa")) {
+		answer = YES;
+		source = "elisa.ko has loaded, which needs it";
+	}
+	if (answer == UNKNOWN)
+		source = "ask again as root, after modprobe msr";
+	elisactl_note(capability->name, NEEDED, answer, OLD_CPU, "%s", source);
 }
 
 static void check_cpu(void)
 {
 	static const struct capability capabilities[] = {
-		{ "EPT", "vmx flags", "ept", MSR_PROCBASED_CTLS2, 32 + 1 },
-		{ "VMFUNC", "vmx flags", "eptp_switching", MSR_PROCBASED_CTLS2, 32 + 13 },
-		{ "EPTP switching", "vmx flags", "eptp_switching", MSR_VMFUNC, 0 },
-		{ "execute-only EPT", "vmx flags", "ept_x_only", MSR_EPT_VPID_CAP, 0 },
-		{ "INVEPT of all contexts", NULL, NULL, MSR_EPT_VPID_CAP, 26 },
-		{ "INVVPID of one context", "vmx flags", "invvpid", MSR_EPT_VPID_CAP, 32 + 9 },
+		{ "EPT", "ept", MSR_PROCBASED_CTLS2, 32 + 1 },
+		{ "VMFUNC", NULL, MSR_PROCBASED_CTLS2, 32 + 13 },
+		{ "EPTP switching", NULL, MSR_VMFUNC, 0 },
+		{ "execute-only EPT", "ept_x_only", MSR_EPT_VPID_CAP, 0 },
+		{ "INVEPT of all contexts", NULL, MSR_EPT_VPID_CAP, 26 },
+		{ "INVVPID of one context", "invvpid", MSR_EPT_VPID_CAP, 32 + 9 },
 	};
 	enum answer intel = elisactl_cpu_has("vendor_id", "GenuineIntel"), vmx = elisactl_cpu_has("flags", "vmx");
 
