@@ -314,6 +314,7 @@ int main(int count, char **arguments)
 	struct elisa_object *object;
 	int error, background = -1;
 
+	argp_err_exit_status = 2; /* as that of elisactl */
 	argp_parse(&argp, count, arguments, 0, NULL, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigaction(SIGTERM, &action, NULL);
