@@ -86,7 +86,7 @@ static inline void value_begin(struct stream *stream, const struct kv_state *sta
 /* What a new item is made of: the values of one that there is, and of the caller, in order. */
 struct part {
 	uint32_t block;   /* an item's */
-	const void *from; /* else */
+	const void *from; /* else; NULL: spaces */
 	uint64_t bytes;
 };
 
@@ -102,10 +102,19 @@ static inline void part_put(struct stream *to, const struct part *part)
 	struct stream from;
 	uint64_t left = part->bytes;
 
-	if (!part->block) {
+	if (!part->block && part->from) {
 		stream_put(to, part->from, left);
 		return;
 	}
+	while (!part->block && left) {
+		uint64_t some = left, count;
+		uint8_t *at = stream_take(to, &some);
+
+		left -= count = some;
+		asm volatile("rep stosb" : "+D"(at), "+c"(count) : "a"(' ') : "memory");
+	}
+	if (!part->block)
+		return;
 	value_begin(&from, to->state, part->block);
 	while (left) {
 		uint64_t some = left;

@@ -152,28 +152,22 @@ ELISA_ENTRY(kv_delete, uint64_t where, uint64_t which)
 	return result;
 }
 
-/* The new value: as long as the old one was at least, with spaces behind it. */
-static int count_value(struct kv_call *call, uint32_t block, uint32_t options, uint8_t text[NUMBER_MAX],
-		       uint32_t *bytes)
+/* The new number; the value is as long as the old one was at least, with spaces behind it. */
+static int count_value(struct kv_call *call, uint32_t block, uint32_t options, uint8_t text[NUMBER_MAX], uint32_t *bytes)
 {
-	const struct kv_item *item = item_at(call->state, block);
-	uint32_t old = item->bytes & KV_BYTES_MASK;
+	uint32_t old = item_at(call->state, block)->bytes & KV_BYTES_MASK, some = old < NUMBER_MAX ? old : NUMBER_MAX;
 	uint64_t number, change = KV_READ(call->slot->number);
 	struct stream from;
 
-	if (old > NUMBER_MAX)
-		return -EDOM;
 	value_begin(&from, call->state, block);
-	stream_get(&from, text, old);
-	if (number_parse(text, old, &number))
+	stream_get(&from, text, some);
+	if (number_parse(text, some, &number))
 		return -EDOM;
 	if (options & KV_DOWN)
 		number = change > number ? 0 : number - change;
 	else
 		number += change;
 	*bytes = number_print(number, text);
-	while (*bytes < old)
-		text[(*bytes)++] = ' ';
 	call->slot->item_number = number;
 	return 0;
 }
@@ -181,7 +175,7 @@ static int count_value(struct kv_call *call, uint32_t block, uint32_t options, u
 static long count_locked(struct kv_call *call, uint32_t options, uint64_t room)
 {
 	struct recipe recipe = { .parts = 1 };
-	uint32_t block = find_live(call), made, bytes;
+	uint32_t block = find_live(call), made, bytes, old;
 	uint8_t text[NUMBER_MAX];
 	uint64_t initial;
 	int error;
@@ -194,6 +188,9 @@ static long count_locked(struct kv_call *call, uint32_t options, uint64_t room)
 		error = count_value(call, block, options, text, &bytes);
 		if (error)
 			return error;
+		old = item->bytes & KV_BYTES_MASK;
+		if (old > bytes)
+			recipe.part[recipe.parts++].bytes = old - bytes;
 		recipe.flags = item->flags;
 		recipe.expiry = item->expiry;
 		if (options & KV_TOUCH)
@@ -215,7 +212,7 @@ static long count_locked(struct kv_call *call, uint32_t options, uint64_t room)
 	answer(call, item_at(call->state, made), made, 0);
 	if (bytes <= room)
 		copy(call->slot->value, text, bytes);
-	return bytes;
+	return item_at(call->state, made)->bytes & KV_BYTES_MASK;
 }
 
 ELISA_ENTRY(kv_count, uint64_t where, uint64_t which, uint64_t room)

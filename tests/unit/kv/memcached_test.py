@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""elisa-memcached, with the cache in its own process, against Debian's memcached: the same bytes in, the same answers out.
+
+COUNT operations, a mix that SEED repeats; then lines that are wrong, clients that stop midway, and memccapable. Numbers
+that only one of them can know (of cas) are not compared, but used.
+"""
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[3]
+OURS = TREE / "build/tools/elisa-memcached/elisa-memcached-alone"
+COUNT = int(os.environ.get("COUNT", "10000"))
+SEED = int(os.environ.get("SEED", "0")) or int(time.time())
+BATCH = 1  # memcached counts otherwise while an answer with the same item is to be sent
+
+WRONG = [b"get\r\n", b"foo\r\n", b"\r\n", b"get " + b"k" * 251 + b"\r\n", b"set " + b"k" * 251 + b" 0 0 1\r\nx\r\n",
+         b"set a 0 0 3\r\nabcd\r\n", b"set a x 0 3\r\nabc\r\n", b"set a 0 0 -1\r\n", b"set a 0 0\r\n",
+         b"set a 0 0 2000000\r\n" + b"x" * 2000000 + b"\r\nget a\r\n", b"incr n\r\nincr n x\r\nincr zz 1\r\nincr n -1\r\n",
+         b"delete\r\ndelete s 5\r\ndelete s 0\r\n", b"touch n x\r\ntouch n\r\ngats x n\r\ngat 10\r\n", b"flush_all x\r\n",
+         b"verbosity\r\nverbosity 1\r\nverbosity x\r\n", b"ms a abc\r\n", b"ms a 2 S\r\nhi\r\n", b"ms a 2\r\nhixx\r\n", b"mg\r\n",
+         b"mg a v v\r\nmg a !\r\nms a\r\nma\r\nmd\r\n", b"ms b 1 MZ\r\nx\r\n", b"ma n MX\r\nma n Dx\r\n", b"mg Zm9v= b\r\n",
+         b"x" * 3000, b"x" * 3000 + b"\r\nget a\r\n", b"get " + b" ".join(b"key%d" % i for i in range(500)) + b"\r\n",
+         b"set big 4294967296 0 1\r\nx\r\n", b"cas a 0 0 1\r\nx\r\ncas a 0 0 1 z\r\nx\r\n", b"GET a\r\nshutdown\r\nstats foo\r\n",
+         b"mn\r\nquit\r\nget a\r\n", b"get a b\ngets\r\n", b"\0\1\2\xff\r\n", b"set a 0 0 99999999999999999999\r\n"]
+
+
+class Server:
+    def __init__(self, folder, words):
+        self.path = f"{folder}/{Path(words[0]).name}"
+        self.process = subprocess.Popen([*words, "-s", self.path], stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                self.connect().close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit(f"{words[0]} does not answer")
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(20)
+        client.connect(self.path)
+        return client
+
+    def ask(self, data):
+        """All that is answered to it by a connection of its own, up to the answer to a last question."""
+        with self.connect() as client:
+            try:
+                client.sendall(data + (b"" if data.endswith(b"x" * 100) else b"version\r\n"))
+            except OSError:
+                pass
+            out = b""
+            while not re.search(rb"VERSION [^\r]*\r\n$", out):
+                try:
+                    got = client.recv(1 << 16)
+                except OSError:
+                    got = b""
+                if not got:
+                    return out + b"<closed>"
+                out += got
+            return re.sub(rb"VERSION [^\n]*\n", b"", out)
+
+
+class Stream:
+    """One connection; an operation's answer ends where the next one's `mn` begins."""
+
+    def __init__(self, server):
+        self.client, self.rest = server.connect(), b""
+
+    def ask(self, operations):
+        self.client.sendall(b"".join(operation + b"mn\r\n" for operation in operations))
+        while len(parts := re.split(rb"(?:^|(?<=\n))MN\r\n", self.rest)) <= len(operations):
+            got = self.client.recv(1 << 16)
+            if not got:
+                sys.exit("the connection was closed")
+            self.rest += got
+        self.rest = b""
+        return parts[:len(operations)]
+
+
+def value(draw):
+    kind = draw.random()
+    if kind < 0.3:
+        return b"%d" % draw.randrange(10 ** draw.randrange(1, 20))
+    size = draw.choice((0, 8, 64, 100, 1000, 4096)) if kind < 0.97 else draw.randrange(100000)
+    return bytes(draw.choices(b"abcdefghijklmnop0123456789 ", k=size))
+
+
+def operation(draw):
+    """(bytes, key whose cas they need or None)"""
+    key = b"key%d" % draw.randrange(200)
+    if draw.random() < 0.1:
+        key = key.ljust(draw.randrange(6, 251), b"x")[:250]
+    kind, data, noreply = draw.randrange(30), value(draw), draw.choice((b"", b"", b"", b" noreply"))
+    flags, expiry = draw.randrange(1 << 32), draw.choice((0, 0, 0, 1000, -1, 2000000000))
+    if kind < 9:
+        return draw.choice((b"get %s\r\n", b"get %s key1 key2\r\n", b"mg %s v f s\r\n", b"mg %s k q v Oabc\r\n")) % key, None
+    if kind < 20:
+        word = draw.choice((b"set", b"set", b"set", b"add", b"replace", b"append", b"prepend"))
+        return b"%s %s %d %d %d%s\r\n%s\r\n" % (word, key, flags, expiry, len(data), noreply, data), None
+    if kind < 22:
+        return b"cas %s %d 0 %d CAS%s\r\n%s\r\n" % (key, flags, len(data), noreply, data), key
+    if kind < 24:
+        return b"%s %s %d%s\r\n" % (draw.choice((b"incr", b"decr")), key, draw.randrange(1 << draw.randrange(1, 64)), noreply), None
+    if kind < 26:
+        return b"delete %s%s\r\n" % (key, noreply), None
+    if kind == 26:
+        return draw.choice((b"touch %s 1000\r\n", b"gat 1000 %s\r\n", b"ma %s D7 v\r\n", b"md %s q\r\n", b"md %s I T100\r\n",
+                            b"mg %s N100 v t\r\n", b"mg %s R30 v\r\n"))% key, None
+    if kind == 27:
+        mode = draw.choice(b"SERAP")
+        return b"ms %s %d M%c F%d T%d\r\n%s\r\n" % (key, len(data), mode, flags, draw.choice((0, 1000, 5000)), data), None
+    if kind == 28:
+        return b"incr %s %s\r\n" % (key, draw.choice((b"x", b"-1", b"18446744073709551616"))), None
+    return (b"flush_all%s\r\n" % noreply if draw.random() < 0.02 else b"get %s\r\n" % key), None
+
+
+def cas_of(stream, key):
+    found = re.match(rb"VALUE \S+ \d+ \d+ (\d+)", stream.ask([b"gets %s\r\n" % key])[0])
+    return found.group(1) if found else b"999999999999999"
+
+
+def compare(ours, stock, sent):
+    seconds = re.compile(rb"(?<= t)\d{3,}")  # two clocks do not tick together
+    for command, one, other in zip(sent, ours, stock):
+        if seconds.sub(b"", one) != seconds.sub(b"", other):
+            sys.exit(f"SEED={SEED}: {command[:200]!r}\n  is answered {one[:300]!r}\n  by memcached {other[:300]!r}")
+
+
+def mix(streams, draw):
+    done = 0
+    while done < COUNT:
+        batch = [operation(draw) for _ in range(BATCH)]
+        asked = [[], []]
+        for data, key in batch:
+            for words, stream in zip(asked, streams):
+                words.append((data, key, stream))
+        sent = []
+        for words, stream in zip(asked, streams):
+            right = draw.random() < 2  # the same for both
+            sent.append([data.replace(b" CAS", b" " + (cas_of(stream, key) if key and right else b"999999999999999")) for data, key, _ in words])
+        compare(streams[0].ask(sent[0]), streams[1].ask(sent[1]), sent[0])
+        done += BATCH
+    return done
+
+
+def midway(server):
+    """Clients that go in the middle of a command, at each of its bytes; the others are served."""
+    text = b"set stop 0 0 10\r\n0123456789\r\n"
+    for length in range(1, len(text)):
+        with server.connect() as client:
+            client.sendall(text[:length])
+    if server.ask(b"get stop\r\n") != b"END\r\n":
+        sys.exit("half a command was executed")
+    with server.connect() as slow:
+        for byte in text:
+            slow.sendall(bytes([byte]))
+        if slow.recv(100) != b"STORED\r\n":
+            sys.exit("a slow client's value was not stored")
+
+
+def main():
+    stock = shutil.which("memcached") or shutil.which("memcached", path="/usr/bin:/usr/local/bin")
+    if not stock:
+        print("skipped: Debian's memcached is not installed")
+        return 77
+    draw = random.Random(SEED)
+    print(f"SEED={SEED}")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        servers = [Server(folder, [str(OURS), "-t", "2"]), Server(folder, [stock, "-u", "nobody", "-m", "64"])]
+        try:
+            done = mix([Stream(server) for server in servers], draw)
+            compare([servers[0].ask(text) for text in WRONG], [servers[1].ask(text) for text in WRONG], WRONG)
+            midway(servers[0])
+        finally:
+            alive = servers[0].process.poll() is None
+            for server in servers:
+                server.process.terminate()
+                server.process.wait()
+        if not alive:
+            sys.exit("elisa-memcached has ended")
+    print(f"{done} operations and {len(WRONG)} wrong inputs: all answers are memcached's")
+    return capable()
+
+
+def capable():
+    """Debian's own test of the text protocol; it speaks TCP."""
+    if not shutil.which("memccapable"):
+        print("memccapable is not installed")
+        return 0
+    port = 20000 + os.getpid() % 20000
+    server = subprocess.Popen([str(OURS), "-p", str(port)], stdout=subprocess.PIPE)
+    server.stdout.readline()
+    try:
+        result = subprocess.run(["memccapable", "-h", "127.0.0.1", "-p", str(port), "-a"], capture_output=True, text=True,
+                                timeout=60, check=False)
+    finally:
+        server.terminate()
+        server.wait()
+    passed, failed = result.stdout.count("[pass]"), result.stdout.count("[FAIL]")
+    print(f"memccapable: {passed} passed, {failed} failed")
+    return 1 if failed or passed < 25 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

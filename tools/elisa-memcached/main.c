@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+/*
+ * elisa-memcached: serves the memcached protocol on a socket of this VM from the shared cache. Each thread has its own
+ * slot and its own epoll; a connection stays with the thread that has accepted it.
+ */
+#include <argp.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "session.h"
+
+#define EVENTS 64
+#define INPUT_MIN 4096
+#define INPUT_MAX (KV_VALUE_MAX + GET_LINE_MAX + 16)
+#define THREADS_MAX 32
+#define READS_MAX 16 /* of one connection before the others' turn */
+
+struct server_stats server_stats;
+
+static struct options {
+	const char *object, *space, *address, *path, *direct;
+	unsigned int port, threads, connections;
+	enum elisa_scheme scheme;
+} options = { .object = "kv", .space = "own", .address = "127.0.0.1", .port = 11211, .threads = 1, .connections = 1024 };
+
+static struct kv kv;
+static unsigned int space;
+static int listener;
+
+struct connection {
+	int fd;
+	uint32_t events;
+	struct session session;
+	char *input;
+	size_t bytes, room;
+	size_t sent; /* of the output */
+};
+
+static void die(const char *what, long error)
+{
+	fprintf(stderr, "elisa-memcached: %s: %s\n", what, error ? strerror((int)-error) : elisa_reason());
+	exit(1);
+}
+
+static void connection_close(struct connection *connection)
+{
+	close(connection->fd);
+	free(connection->session.out.data);
+	free(connection->input);
+	free(connection);
+	__atomic_fetch_sub(&server_stats.connections, 1, __ATOMIC_RELAXED);
+}
+
+static void accept_all(int epoll, const struct kv_client *client)
+{
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
+		struct connection *connection;
+		struct epoll_event event;
+
+		if (fd < 0)
+			return;
+		if (__atomic_add_fetch(&server_stats.connections, 1, __ATOMIC_RELAXED) > options.connections ||
+		    !(connection = calloc(1, sizeof(*connection)))) {
+			static const char full[] = "ERROR Too many open connections\r\n";
+
+			(void)!write(fd, full, sizeof(full) - 1);
+			close(fd);
+			__atomic_fetch_sub(&server_stats.connections, 1, __ATOMIC_RELAXED);
+			continue;
+		}
+		__atomic_fetch_add(&server_stats.total_connections, 1, __ATOMIC_RELAXED);
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		connection->fd = fd;
+		connection->events = EPOLLIN;
+		connection->session.kv = client;
+		connection->session.space = space;
+		event = (struct epoll_event){ .events = EPOLLIN, .data.ptr = connection };
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+			connection_close(connection);
+	}
+}
+
+/* Room for more input: false if there is no memory. What is there already is as much as a command may have. */
+static bool input_grow(struct connection *connection)
+{
+	size_t wanted = connection->bytes + INPUT_MIN;
+	char *grown;
+
+	if (connection->session.need + 16 > wanted)
+		wanted = connection->session.need + 16;
+	if (wanted <= connection->room)
+		return true;
+	if (wanted > INPUT_MAX)
+		wanted = INPUT_MAX;
+	wanted = wanted < 2 * connection->room && 2 * connection->room < INPUT_MAX ? 2 * connection->room : wanted;
+	grown = realloc(connection->input, wanted);
+	if (!grown)
+		return false;
+	connection->input = grown;
+	connection->room = wanted;
+	return true;
+}
+
+/* Sends what there is: false if the connection has failed. */
+static bool output_send(struct connection *connection)
+{
+	struct buffer *out = &connection->session.out;
+
+	while (connection->sent < out->bytes) {
+		ssize_t sent = send(connection->fd, out->data + connection->sent, out->bytes - connection->sent, MSG_NOSIGNAL);
+
+		if (sent < 0)
+			return errno == EAGAIN || errno == EINTR;
+		connection->sent += (size_t)sent;
+	}
+	connection->sent = out->bytes = 0;
+	if (out->room > OUTPUT_PAUSE) { /* after a large value */
+		free(out->data);
+		*out = (struct buffer){ 0 };
+	}
+	return !out->failed;
+}
+
+static void input_run(struct connection *connection)
+{
+	size_t done = session_run(&connection->session, connection->input, connection->bytes);
+
+	connection->bytes -= done;
+	memmove(connection->input, connection->input + done, connection->bytes);
+	if (!connection->bytes && connection->room > 16 * INPUT_MIN) {
+		free(connection->input);
+		connection->input = NULL;
+		connection->room = 0;
+	}
+}
+
+/* All that is to be done now: false if the connection ends. */
+static bool serve(struct connection *connection)
+{
+	struct session *session = &connection->session;
+
+	if (!output_send(connection))
+		return false;
+	for (int reads = 0; reads < READS_MAX && !session->out.bytes; reads++) {
+		ssize_t got;
+
+		if (connection->bytes) { /* commands that waited until answers were sent */
+			size_t before = connection->bytes;
+
+			input_run(connection);
+			if (!output_send(connection))
+				return false;
+			if (session->out.bytes || session->quit || connection->bytes != before)
+				continue;
+		}
+		if (session->quit)
+			break;
+		if (!input_grow(connection) || connection->room == connection->bytes)
+			return false;
+		got = recv(connection->fd, connection->input + connection->bytes, connection->room - connection->bytes, 0);
+		if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
+			return false;
+		if (got < 0)
+			break;
+		connection->bytes += (size_t)got;
+		input_run(connection);
+		if (!output_send(connection))
+			return false;
+	}
+	return !(session->quit && !session->out.bytes);
+}
+
+static void *work(void *argument)
+{
+	struct epoll_event events[EVENTS], event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct kv_client client;
+	int error = kv_client_init(&client, &kv, KV_VALUE_MAX);
+
+	(void)argument;
+	if (error)
+		die("sharing memory with the cache", 0);
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event))
+		die("epoll", -errno);
+	for (;;) {
+		int count = epoll_wait(epoll, events, EVENTS, -1);
+
+		for (int i = 0; i < count; i++) {
+			struct connection *connection = events[i].data.ptr;
+			uint32_t wanted;
+
+			if (!connection) {
+				accept_all(epoll, &client);
+				continue;
+			}
+			if (events[i].events & EPOLLERR || !serve(connection)) {
+				connection_close(connection);
+				continue;
+			}
+			wanted = connection->session.out.bytes ? EPOLLOUT : EPOLLIN;
+			if (wanted != connection->events) {
+				event = (struct epoll_event){ .events = wanted, .data.ptr = connection };
+				connection->events = wanted;
+				epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &event);
+			}
+		}
+	}
+	return NULL;
+}
+
+static void listen_at(void)
+{
+	struct sockaddr_un local = { .sun_family = AF_UNIX };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port) };
+	int one = 1, error;
+
+	listener = socket(options.path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (listener < 0)
+		die("socket", -errno);
+	if (options.path) {
+		strcpy(local.sun_path, options.path);
+		unlink(options.path);
+		error = bind(listener, (struct sockaddr *)&local, sizeof(local));
+	} else {
+		setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		inet_pton(AF_INET, options.address, &address.sin_addr);
+		error = bind(listener, (struct sockaddr *)&address, sizeof(address));
+	}
+	if (error || listen(listener, 1024))
+		die(options.path ? options.path : options.address, -errno);
+}
+
+static error_t parse(int key, char *text, struct argp_state *argp)
+{
+	struct in_addr unused;
+	unsigned long number = strchr("ptc", key) && key ? strtoul(text, NULL, 10) : 0;
+
+	switch (key) {
+	case 'o':
+		options.object = text;
+		return 0;
+	case 'S':
+		options.space = text;
+		return 0;
+	case 'l':
+		options.address = text;
+		if (inet_pton(AF_INET, text, &unused) != 1)
+			argp_error(argp, "not an IPv4 address: %s", text);
+		return 0;
+	case 's':
+		options.path = text;
+		if (strlen(text) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+			argp_error(argp, "too long for a socket: %s", text);
+		return 0;
+	case 'p':
+		options.port = (unsigned int)number;
+		if (!number || number > 65535)
+			argp_error(argp, "not a port: %s", text);
+		return 0;
+	case 't':
+		options.threads = (unsigned int)number;
+		if (!number || number > THREADS_MAX)
+			argp_error(argp, "1 to %d threads", THREADS_MAX);
+		return 0;
+	case 'c':
+		options.connections = (unsigned int)number;
+		if (!number)
+			argp_error(argp, "not a number of connections: %s", text);
+		return 0;
+	case 'V':
+		options.scheme = ELISA_BY_VMCALL;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option option_list[] = {
+	{ "object", 'o', "NAME", 0, "the cache that this VM attaches to (kv)", 0 },
+	{ "space", 'S', "NAME", 0, "the name space that is served: own, or a shared one (own)", 0 },
+	{ "listen", 'l', "ADDRESS", 0, "IPv4 address (127.0.0.1)", 0 },
+	{ "port", 'p', "PORT", 0, "TCP port (11211)", 0 },
+	{ "unix-socket", 's', "PATH", 0, "a local socket instead of a TCP port", 0 },
+	{ "threads", 't', "N", 0, "threads (1)", 0 },
+	{ "conn-limit", 'c', "N", 0, "connections at once (1024)", 0 },
+	{ "vmcall", 'V', 0, 0, "by VM exits, to compare with", 0 },
+	{ 0 },
+};
+
+int main(int count, char **arguments)
+{
+	static const struct argp argp = { option_list, parse, NULL, "Serves the memcached protocol from a cache that VMs share.",
+					  NULL,	       NULL,  NULL };
+	struct rlimit files = { 0, 0 };
+	struct kv_client client;
+	pthread_t thread;
+	long number;
+
+	argp_parse(&argp, count, arguments, 0, NULL, NULL);
+	getrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur < options.connections + 64) {
+		files.rlim_cur = files.rlim_max < options.connections + 64 ? files.rlim_max : options.connections + 64;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (kv_open(&kv, options.object, options.scheme, NULL) || kv_client_init(&client, &kv, 4096))
+		die(options.object, 0);
+	number = kv_client_space(&client, options.space);
+	if (number < 0)
+		die(options.space, number);
+	space = (unsigned int)number;
+	server_stats.start_s = (uint64_t)time(NULL);
+	server_stats.threads = options.threads;
+	listen_at();
+	puts("ready");
+	fflush(stdout);
+	for (unsigned int i = 1; i < options.threads; i++) {
+		if (pthread_create(&thread, NULL, work, NULL))
+			die("thread", -errno);
+	}
+	work(NULL);
+	return 0;
+}
