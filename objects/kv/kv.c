@@ -153,7 +153,8 @@ ELISA_ENTRY(kv_delete, uint64_t where, uint64_t which)
 }
 
 /* The new number; the value is as long as the old one was at least, with spaces behind it. */
-static int count_value(struct kv_call *call, uint32_t block, uint32_t options, uint8_t text[NUMBER_MAX], uint32_t *bytes)
+static int count_value(struct kv_call *call, uint32_t block, uint32_t options, uint8_t text[NUMBER_MAX],
+		       uint32_t *bytes)
 {
 	uint32_t old = item_at(call->state, block)->bytes & KV_BYTES_MASK, some = old < NUMBER_MAX ? old : NUMBER_MAX;
 	uint64_t number, change = KV_READ(call->slot->number);

@@ -115,11 +115,10 @@ struct kv_stats {
  *   kv_fetch(where, which, room)  the same, with options
  *   kv_store(where, which, bytes) 0
  *   kv_delete(where, which)       0; options KV_IF_CAS, KV_STALE, KV_TOUCH
- *   kv_count(where, which, room)  the bytes of the new value, which begins with the number in decimal; the number is copied
- *   kv_flush(space, delay)        all that is there now, or in DELAY seconds, is gone
- *   kv_space(where)               the number of the name space whose name, ending with 0, is in the key; ENOENT also if
- *                                 it is not granted
- *   kv_stats(where)               a struct kv_stats as the slot's value
+ *   kv_count(where, which, room)  the bytes of the new value, which begins with the number in decimal; the number is
+ * copied kv_flush(space, delay)        all that is there now, or in DELAY seconds, is gone kv_space(where) the number
+ * of the name space whose name, ending with 0, is in the key; ENOENT also if it is not granted kv_stats(where) a struct
+ * kv_stats as the slot's value
  */
 
 #endif

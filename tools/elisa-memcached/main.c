@@ -36,7 +36,9 @@ static struct options {
 	const char *object, *space, *address, *path, *direct;
 	unsigned int port, threads, connections;
 	enum elisa_scheme scheme;
-} options = { .object = "kv", .space = "own", .address = "127.0.0.1", .port = 11211, .threads = 1, .connections = 1024 };
+} options = {
+	.object = "kv", .space = "own", .address = "127.0.0.1", .port = 11211, .threads = 1, .connections = 1024
+};
 
 static struct kv kv;
 static unsigned int space;
@@ -123,7 +125,8 @@ static bool output_send(struct connection *connection)
 	struct buffer *out = &connection->session.out;
 
 	while (connection->sent < out->bytes) {
-		ssize_t sent = send(connection->fd, out->data + connection->sent, out->bytes - connection->sent, MSG_NOSIGNAL);
+		ssize_t sent =
+			send(connection->fd, out->data + connection->sent, out->bytes - connection->sent, MSG_NOSIGNAL);
 
 		if (sent < 0)
 			return errno == EAGAIN || errno == EINTR;
@@ -173,7 +176,8 @@ static bool serve(struct connection *connection)
 			break;
 		if (!input_grow(connection) || connection->room == connection->bytes)
 			return false;
-		got = recv(connection->fd, connection->input + connection->bytes, connection->room - connection->bytes, 0);
+		got = recv(connection->fd, connection->input + connection->bytes, connection->room - connection->bytes,
+			   0);
 		if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
 			return false;
 		if (got < 0)
@@ -305,8 +309,9 @@ static const struct argp_option option_list[] = {
 
 int main(int count, char **arguments)
 {
-	static const struct argp argp = { option_list, parse, NULL, "Serves the memcached protocol from a cache that VMs share.",
-					  NULL,	       NULL,  NULL };
+	static const struct argp argp = {
+		option_list, parse, NULL, "Serves the memcached protocol from a cache that VMs share.", NULL, NULL, NULL
+	};
 	struct rlimit files = { 0, 0 };
 	struct kv_client client;
 	pthread_t thread;

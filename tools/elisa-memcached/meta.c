@@ -207,7 +207,8 @@ void meta_get(struct session *session, const struct words *words)
 
 	if (!meta_parse(session, words, 2, &meta))
 		return;
-	slot->options = (meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) | (meta.has['R'] ? KV_RECACHE : 0);
+	slot->options =
+		(meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) | (meta.has['R'] ? KV_RECACHE : 0);
 	slot->expiry = meta.touch;
 	slot->create = meta.create;
 	slot->recache = meta.recache;
@@ -289,7 +290,8 @@ void meta_delete(struct session *session, const struct words *words)
 
 	if (!meta_parse(session, words, 2, &meta))
 		return;
-	slot->options = (meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['I'] ? KV_STALE : 0) | (meta.has['T'] ? KV_TOUCH : 0);
+	slot->options =
+		(meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['I'] ? KV_STALE : 0) | (meta.has['T'] ? KV_TOUCH : 0);
 	slot->cas = meta.cas;
 	slot->expiry = meta.touch;
 	result = call_key(session, KV_DELETE, &meta.token, 0);
@@ -315,8 +317,8 @@ void meta_count(struct session *session, const struct words *words)
 		out_line(session, "CLIENT_ERROR invalid mode for ma M token", false);
 		return;
 	}
-	slot->options = (meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) |
-			(meta.has['M'] && strchr("D-", meta.mode) ? KV_DOWN : 0);
+	slot->options = (meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['T'] ? KV_TOUCH : 0) |
+			(meta.has['N'] ? KV_CREATE : 0) | (meta.has['M'] && strchr("D-", meta.mode) ? KV_DOWN : 0);
 	slot->cas = meta.cas;
 	slot->number = meta.delta;
 	slot->initial = meta.initial;

@@ -235,7 +235,7 @@ static void run_store(struct session *session, const struct words *words)
 	static const struct {
 		const char *name;
 		uint32_t options;
-	} modes[] = { { "set", KV_SET },       { "add", KV_ADD },	 { "replace", KV_REPLACE },
+	} modes[] = { { "set", KV_SET },       { "add", KV_ADD },         { "replace", KV_REPLACE },
 		      { "append", KV_APPEND }, { "prepend", KV_PREPEND }, { "cas", KV_SET | KV_IF_CAS } };
 	struct kv_slot *slot = session->kv->slot;
 	bool noreply = noreply_of(words);
@@ -366,7 +366,10 @@ static void run_flush(struct session *session, const struct words *words)
 		out_line(session, "CLIENT_ERROR invalid exptime argument", false);
 		return;
 	}
-	result = kv_client_flush(session->kv, session->space, delay < 0 ? 0 : delay > INT32_MAX ? INT32_MAX : (uint32_t)delay);
+	result = kv_client_flush(session->kv, session->space,
+				 delay < 0           ? 0
+				 : delay > INT32_MAX ? INT32_MAX
+						     : (uint32_t)delay);
 	out_line(session, result ? error_line(result) : "OK", noreply);
 }
 
@@ -409,14 +412,31 @@ static void run_meta_no(struct session *session, const struct words *words)
 }
 
 static const struct command commands[] = {
-	{ "get", run_get, 2, 0 },	 { "gets", run_get, 2, 0 },	  { "set", run_store, 5, 4 },
-	{ "add", run_store, 5, 4 },	 { "replace", run_store, 5, 4 },  { "append", run_store, 5, 4 },
-	{ "prepend", run_store, 5, 4 },	 { "cas", run_store, 6, 4 },	  { "delete", run_delete, 2, 0 },
-	{ "incr", run_count, 3, 0 },	 { "decr", run_count, 3, 0 },	  { "touch", run_touch, 3, 0 },
-	{ "gat", run_gat, 2, 0 },	 { "gats", run_gat, 2, 0 },	  { "flush_all", run_flush, 1, 0 },
-	{ "version", run_version, 1, 0 }, { "verbosity", run_verbosity, 2, 0 },  { "stats", session_stats, 1, 0 },
-	{ "quit", run_quit, 1, 0 }, { "shutdown", run_shutdown, 1, 0 },	 { "mn", run_meta_no, 1, 0 },	  { "mg", meta_get, 2, 0 },
-	{ "ms", meta_set, 3, 2 },	 { "md", meta_delete, 2, 0 },	  { "ma", meta_count, 2, 0 },
+	{ "get", run_get, 2, 0 },
+	{ "gets", run_get, 2, 0 },
+	{ "set", run_store, 5, 4 },
+	{ "add", run_store, 5, 4 },
+	{ "replace", run_store, 5, 4 },
+	{ "append", run_store, 5, 4 },
+	{ "prepend", run_store, 5, 4 },
+	{ "cas", run_store, 6, 4 },
+	{ "delete", run_delete, 2, 0 },
+	{ "incr", run_count, 3, 0 },
+	{ "decr", run_count, 3, 0 },
+	{ "touch", run_touch, 3, 0 },
+	{ "gat", run_gat, 2, 0 },
+	{ "gats", run_gat, 2, 0 },
+	{ "flush_all", run_flush, 1, 0 },
+	{ "version", run_version, 1, 0 },
+	{ "verbosity", run_verbosity, 2, 0 },
+	{ "stats", session_stats, 1, 0 },
+	{ "quit", run_quit, 1, 0 },
+	{ "shutdown", run_shutdown, 1, 0 },
+	{ "mn", run_meta_no, 1, 0 },
+	{ "mg", meta_get, 2, 0 },
+	{ "ms", meta_set, 3, 2 },
+	{ "md", meta_delete, 2, 0 },
+	{ "ma", meta_count, 2, 0 },
 };
 
 /* --- input */
@@ -471,8 +491,8 @@ static size_t run_line(struct session *session, const char *input, size_t bytes)
 	int value;
 
 	if (!newline) {
-		size_t most = bytes > 4 && (!memcmp(input, "get ", 4) || !memcmp(input, "gets", 4)) ? GET_LINE_MAX :
-												    LINE_MAX_BYTES;
+		size_t most = bytes > 4 && (!memcmp(input, "get ", 4) || !memcmp(input, "gets", 4)) ? GET_LINE_MAX
+												    : LINE_MAX_BYTES;
 
 		if (bytes > most)
 			session->quit = true;

@@ -9,7 +9,7 @@
 
 #include "../../objects/kv/client.h"
 
-#define LINE_MAX_BYTES 2048   /* of a command, but for gets of many keys */
+#define LINE_MAX_BYTES 2048 /* of a command, but for gets of many keys */
 #define GET_LINE_MAX 65536
 #define OUTPUT_PAUSE (1 << 20) /* so much is to be sent: no more commands until it is */
 #define TOKENS_MAX 24
@@ -26,8 +26,8 @@ struct session {
 	unsigned int space;
 	bool read_only;
 	struct buffer out;
-	uint64_t swallow;  /* bytes of a value that is not wanted */
-	uint64_t need;     /* so many bytes are to be there before it goes on */
+	uint64_t swallow; /* bytes of a value that is not wanted */
+	uint64_t need;    /* so many bytes are to be there before it goes on */
 	bool quit;
 	/* The store command whose value is to come. */
 	const struct command *command;

@@ -72,7 +72,7 @@ void elisa_detach(struct elisa_attachment *attachment)
 
 int elisa_function_find(struct elisa_attachment *attachment, const char *name, struct elisa_function *function)
 {
-	static const char *const names[] = { "kv_get",	 "kv_fetch", "kv_store", "kv_delete",
+	static const char *const names[] = { "kv_get",   "kv_fetch", "kv_store", "kv_delete",
 					     "kv_count", "kv_flush", "kv_space", "kv_stats" };
 
 	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
