@@ -65,6 +65,15 @@ def traffic(test, count=3000):
     test.check(not [line for line in manager.events() if "abort" in line], f"calls were aborted: {manager.events()}")
 
 
+def many(test, count=10_000_000):
+    """One flow between two VMs: whole and in order."""
+    (one, two), _ = start(test)
+    sink, source = peer(test, one, SINK, "sink", count), peer(test, two, SOURCE, "source", SINK, count, 64, 64, 128)
+    got, sent = numbers(sink, 20000), numbers(source, 20000)
+    test.equal((got["received"], sent["sent"]), (count, count), "packets received and sent")
+    print(f"{count} packets, all whole and in order")
+
+
 def waits(test, count=400):
     """Each packet is waited for at both ends: what is lost here would stand still."""
     (one, two), _ = start(test)
@@ -84,6 +93,21 @@ def hostile(test, count=3000, ms=1500, seed=1):
     for job in jobs:
         print(job.wait(60).check().out.splitlines()[-1])
     stream(test, two, one, count // 10)
+    test.check(not [line for line in manager.events() if "abort" in line], f"calls were aborted: {manager.events()}")
+
+
+def everybody(test, count=300, ms=3000, seed=1):
+    """Three VMs send to each other at once, whole and in order, while a fourth calls anything with anything."""
+    (*honest, attacker), manager = start(test, guests=4)
+    print(f"seed {seed}")
+    hostile_one = peer(test, attacker, OTHER, "hostile", ms, seed)
+    pairs = [(sender, receiver) for sender in honest for receiver in honest if sender is not receiver]
+    sinks = [peer(test, receiver, 16 + number, "sink", count) for number, (_, receiver) in enumerate(pairs)]
+    sources = [peer(test, sender, 32 + number, "source", 16 + number, count, 256, 16, 64)
+               for number, (sender, _) in enumerate(pairs)]
+    for sink, source in zip(sinks, sources):
+        test.equal((numbers(sink)["received"], numbers(source)["sent"]), (count, count), "packets received and sent")
+    print(hostile_one.wait(120).check().out.splitlines()[-1])
     test.check(not [line for line in manager.events() if "abort" in line], f"calls were aborted: {manager.events()}")
 
 
