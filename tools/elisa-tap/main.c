@@ -22,6 +22,7 @@
 #define AGAIN_FIRST_MS 50 /* how long it waits for a switch that has gone, twice as long each time */
 #define AGAIN_MOST_MS 5000
 #define LOOK_MS 1000
+#define RING 1024 /* as many as the kernel queues for the device the other way: a window of TCP finds room */
 
 enum scheme { AUTOMATIC, GATE, VMCALL };
 
@@ -31,7 +32,7 @@ static struct options {
 	enum scheme scheme;
 	unsigned int verbose, interval_s;
 	bool keep_address, wait;
-} options = { .tap.queues = 1, .port.flags = VSWITCH_ALL_MULTICAST };
+} options = { .tap.queues = 1, .port.flags = VSWITCH_ALL_MULTICAST, .port.rx_slots = RING };
 
 static volatile sig_atomic_t stop, show;
 static int stop_fd;
@@ -154,7 +155,7 @@ static const struct argp_option option_list[] = {
 	{ "address", 'a', "MAC", 0, "of device and port; \"keep\": the device's (the switch gives one)", 0 },
 	{ "mtu", 'm', "BYTES", 0, "up to 9000 (1500)", 0 },
 	{ "queues", 'q', "N", 0, "of the device, and of the port each way; a thread each (1)", 0 },
-	{ "ring", 'r', "PLACES", 0, "packets that may wait in each queue, a power of two (256)", 0 },
+	{ "ring", 'r', "PLACES", 0, "packets that may wait in each queue, a power of two (1024)", 0 },
 	{ "scheme", 's', "SCHEME", 0, "gate, or vmcall: the host executes the switch (on the host vmcall, else gate)",
 	  0 },
 	{ "bind", 'b', 0, 0, "the port is for the device's own address only: not for an uplink, or a bridge", 0 },
