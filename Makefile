@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell dpdk deb test-packages bench-testbed bench-core bench-network bench-vhost soak check check-corrections test-mutations fuzz format clean
+.PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-network bench-vhost soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -30,6 +30,11 @@ shell:
 # The driver for stock DPDK programs: build/dpdk/librte_net_elisa.so.
 dpdk:
 	@$(TESTBED) dpdk
+
+# For systems without Debian's packages: DESTDIR=... goes before PREFIX.
+PREFIX ?= /usr
+install:
+	@$(TESTBED) install --prefix $(PREFIX)
 
 # Debian's packages: build/deb/*.deb. Their test installs and removes them in clean trees of Debian 12 and 13.
 deb:

@@ -52,6 +52,12 @@ def command_dpdk(_):
     dpdk.build()
 
 
+def command_install(options):
+    from . import deb
+    setup.check_system()
+    deb.install(options.prefix)
+
+
 def command_deb(_):
     from . import deb
     setup.check_system()
@@ -120,6 +126,8 @@ def parse():
     bench.add_argument("--runs", type=int, default=3, help="testbed: boots to take the median of")
     bench.add_argument("--no-soak", action="store_true", help="testbed: leave out the runs in a row, which take 25 minutes")
     add("dpdk", command_dpdk, "build the DPDK driver")
+    install = add("install", command_install, "install programs, library, kit, and the modules' sources, below DESTDIR if set")
+    install.add_argument("--prefix", default="/usr")
     add("deb", command_deb, "build Debian's packages")
     add("test-packages", command_test_packages, "build them, and install, try and remove them in clean trees of Debian")
     soak = add("soak", command_soak, "many runs, each with a seed of its own")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""`make deb`: Debian's packages, built from a clean copy of the tree."""
+"""`make install`, and `make deb`: Debian's packages, built from a clean copy of the tree."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -46,6 +47,21 @@ def complaints(changes):
     if said.returncode:
         raise Failure("lintian: " + (lines or said.stdout.splitlines() or ["it said nothing"])[0])
     return lines
+
+
+def install(prefix):
+    """`make install`: below DESTDIR, if that is set. Programs use the shared library, and what tests need is left out."""
+    cache.prepare()
+    apt.install(setup.package_list("packages"))
+    folder = TREE / "build" / "install"
+    again = ["--reconfigure"] if (folder / "build.ninja").exists() else []
+    run("meson", "setup", *again, folder, TREE, f"--prefix={prefix}", "-Dstatic=false", "-Dtests=false",
+        f"-Ddpdk_headers={dpdk.headers_if_any()}", what="configuring")
+    with step("building what is to be installed", 30):
+        run("ninja", "-C", folder, what="building")
+    run("meson", "install", "-C", folder, "--no-rebuild", log=TREE / "build" / "install.log", what="installing")
+    say(f"installed below {os.environ.get('DESTDIR', '')}{prefix}; what lies where: build/install.log")
+    say(f"modules, from {prefix}/src: dkms add {prefix}/src/elisa-{version()} && dkms install elisa/{version()}, in a VM elisa-guest")
 
 
 def build():

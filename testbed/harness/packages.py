@@ -21,7 +21,7 @@ COMMON = ("ca-certificates", "dkms", "gcc", "kmod", "libc6-dev", "libelf-dev", "
 # Of each release: what its tree has on top, and the packages that are not for it.
 RELEASES = {"bookworm": (("librte-bus-vdev23", "librte-ethdev23", "dpdk-dev"), ()),
             "trixie": ((), ("elisa-dpdk",))}  # a DPDK driver is for one version of DPDK
-TESTS = ("build", "tools", "modules")
+TESTS = ("build", "tools", "modules", "driver")
 # What any use of apt, dpkg, depmod and dkms changes.
 VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/etc/ld.so.cache", "/source",
             "/debs", "/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub")
@@ -102,7 +102,7 @@ def try_out(name, debs):
     install = ("apt-get", "install", "-y", "--no-install-recommends", *(f"/debs/{deb.name}" for deb in debs))
     tree.run("install", *install)
     for test in TESTS:
-        said = tree.run(f"test {test}", "sh", "-c", "mkdir /tmp/test; cd /source && debian/tests/$0; s=$?; rm -r /tmp/test; exit $s",
+        said = tree.run(f"test {test}", "sh", "-c", "mkdir /tmp/test; cd /source && debian/tests/$0; s=$?; rm -r /tmp/test; [ $s = 77 ] || exit $s",
                         test, AUTOPKGTEST_TMP="/tmp/test")
         for line in said.splitlines():
             say(f"    {test}: {line}")
