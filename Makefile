@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-network bench-vhost soak check check-corrections test-mutations fuzz format clean
+.PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-network bench-vhost bench-kv bench soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -43,7 +43,9 @@ deb:
 test-packages:
 	@$(TESTBED) test-packages
 
-bench-testbed bench-core bench-network bench-vhost: bench-%:
+bench: bench-core bench-network bench-kv
+
+bench-testbed bench-core bench-network bench-vhost bench-kv: bench-%:
 	@$(TESTBED) bench $* $(BENCH_OPTIONS)
 
 soak:

@@ -111,12 +111,13 @@ def operation(draw):
     if kind < 22:
         return b"cas %s %d 0 %d CAS%s\r\n%s\r\n" % (key, flags, len(data), noreply, data), key
     if kind < 24:
-        return b"%s %s %d%s\r\n" % (draw.choice((b"incr", b"decr")), key, draw.randrange(1 << draw.randrange(1, 64)), noreply), None
+        number = draw.randrange(1 << draw.randrange(1, 64))
+        return b"%s %s %d%s\r\n" % (draw.choice((b"incr", b"decr")), key, number, noreply), None
     if kind < 26:
         return b"delete %s%s\r\n" % (key, noreply), None
     if kind == 26:
-        return draw.choice((b"touch %s 1000\r\n", b"gat 1000 %s\r\n", b"ma %s D7 v\r\n", b"md %s q\r\n", b"md %s I T100\r\n",
-                            b"mg %s N100 v t\r\n", b"mg %s R30 v\r\n"))% key, None
+        return draw.choice((b"touch %s 1000\r\n", b"gat 1000 %s\r\n", b"ma %s D7 v\r\n", b"md %s q\r\n", b"md %s I T1000\r\n",
+                            b"mg %s N1000 v t\r\n", b"mg %s R30 v\r\n")) % key, None
     if kind == 27:
         mode = draw.choice(b"SERAP")
         return b"ms %s %d M%c F%d T%d\r\n%s\r\n" % (key, len(data), mode, flags, draw.choice((0, 1000, 5000)), data), None
@@ -148,7 +149,8 @@ def mix(streams, draw):
         sent = []
         for words, stream in zip(asked, streams):
             right = draw.random() < 2  # the same for both
-            sent.append([data.replace(b" CAS", b" " + (cas_of(stream, key) if key and right else b"999999999999999")) for data, key, _ in words])
+            sent.append([data.replace(b" CAS", b" " + (cas_of(stream, key) if key and right else b"999999999999999"))
+                         for data, key, _ in words])
         compare(streams[0].ask(sent[0]), streams[1].ask(sent[1]), sent[0])
         done += BATCH
     return done
