@@ -485,7 +485,7 @@ static int take_value(struct session *session, const struct command *command, st
 /* One command: bytes that it took, 0: it is not there whole. */
 static size_t run_line(struct session *session, const char *input, size_t bytes)
 {
-	const char *newline = memchr(input, '\n', bytes), *end = newline, *after = newline + 1;
+	const char *newline = memchr(input, '\n', bytes), *end = newline, *after;
 	const struct command *command;
 	struct words words;
 	int value;
@@ -498,6 +498,7 @@ static size_t run_line(struct session *session, const char *input, size_t bytes)
 			session->quit = true;
 		return 0;
 	}
+	after = newline + 1;
 	if (end > input && end[-1] == '\r')
 		end--;
 	split(&words, input, end);

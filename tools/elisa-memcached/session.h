@@ -24,13 +24,10 @@ struct buffer {
 struct session {
 	const struct kv_client *kv;
 	unsigned int space;
-	bool read_only;
 	struct buffer out;
 	uint64_t swallow; /* bytes of a value that is not wanted */
 	uint64_t need;    /* so many bytes are to be there before it goes on */
 	bool quit;
-	/* The store command whose value is to come. */
-	const struct command *command;
 };
 
 /* Of the whole server. */
@@ -72,7 +69,7 @@ long call_key(const struct session *session, enum kv_function function, const st
 /* What a failed call says; also for calls that were ended. */
 const char *error_line(long error);
 
-/* meta.c: mg, ms, md, ma, mn. How many bytes of value ms has: meta_value_bytes(), -1: the line is wrong. */
+/* meta.c: mg, ms, md, ma, mn.  */
 void meta_get(struct session *session, const struct words *words);
 void meta_set(struct session *session, const struct words *words);
 void meta_delete(struct session *session, const struct words *words);
