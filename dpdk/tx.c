@@ -161,8 +161,8 @@ static struct packets put_any(struct net_tx_queue *queue, struct rte_mbuf **mbuf
 
 static __rte_noinline void failed(struct net_tx_queue *queue, long error)
 {
-	/* The VM was stopped, or a call took too long: the next one may succeed. */
-	if (error != -EINTR && error != -ETIME && error != -EAGAIN)
+	/* The VM was stopped, a call took too long, or a lock was taken from it meanwhile: the next one may succeed. */
+	if (error != -EINTR && error != -ETIME && error != -ECANCELED && error != -EAGAIN)
 		net_port_lost(queue->port, error);
 }
 

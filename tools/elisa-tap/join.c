@@ -27,10 +27,13 @@ static void count(uint64_t *counter, uint64_t more)
 	__atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
 }
 
-/* A call that was cut short may have lost packets, which networks do; the port is as it was. */
+/*
+ * A call that was cut short may have lost packets, which networks do; the port is as it was. ECANCELED: a queue's lock
+ * was taken from it, as its vCPU was not let run for a while.
+ */
 static bool is_cut(int error)
 {
-	return error == -EINTR || error == -ETIME;
+	return error == -EINTR || error == -ETIME || error == -ECANCELED;
 }
 
 /* Up to a burst from the device to the switch: how many, or -errno. */
