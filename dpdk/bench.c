@@ -44,7 +44,7 @@ static struct {
 } plan;
 
 static struct rte_mempool *pool;
-static struct rte_mbuf *mbufs[RING];
+static struct rte_mbuf *mbufs[2 * RING]; /* a last burst that was cut short may go on behind what was asked for */
 
 static struct list parse_list(const char *text)
 {
@@ -92,27 +92,32 @@ static void make_packets(uint16_t port, const struct rte_ether_addr *to, unsigne
 	}
 }
 
+/* Loops of few instructions: they are counted too. A batch divides the count. */
 static void send_all(uint16_t port, unsigned int count, unsigned int batch)
 {
-	unsigned int sent = 0, now, idle = 0;
+	struct rte_mbuf **at = mbufs, **end = mbufs + count;
+	unsigned int idle = 0;
 
-	while (sent < count) {
-		now = rte_eth_tx_burst(port, 0, mbufs + sent, (uint16_t)RTE_MIN(batch, count - sent));
-		if (!now && ++idle == IDLE_MAX)
-			die("%u of %u packets were sent\n", sent, count);
-		sent += now;
+	while (at < end) {
+		unsigned int now = rte_eth_tx_burst(port, 0, at, (uint16_t)batch);
+
+		if (unlikely(now != batch) && !now && ++idle == IDLE_MAX)
+			die("%td of %u packets were sent\n", at - mbufs, count);
+		at += now;
 	}
 }
 
 static void receive_all(uint16_t port, unsigned int count, unsigned int batch)
 {
-	unsigned int got = 0, now, idle = 0;
+	struct rte_mbuf **at = mbufs, **end = mbufs + count;
+	unsigned int idle = 0;
 
-	while (got < count) {
-		now = rte_eth_rx_burst(port, 0, mbufs + got, (uint16_t)RTE_MIN(batch, count - got));
-		if (!now && ++idle == IDLE_MAX)
-			die("%u of %u packets came\n", got, count);
-		got += now;
+	while (at < end) {
+		unsigned int now = rte_eth_rx_burst(port, 0, at, (uint16_t)batch);
+
+		if (unlikely(now != batch) && !now && ++idle == IDLE_MAX)
+			die("%td of %u packets came\n", at - mbufs, count);
+		at += now;
 	}
 }
 
@@ -210,8 +215,8 @@ static void parse(int count, char **arguments)
 	if (!plan.packets || plan.packets > RING)
 		die("1 to %d packets\n", RING);
 	for (unsigned int i = 0; i < plan.batches.count; i++)
-		if (!plan.batches.value[i] || plan.batches.value[i] > RING)
-			die("a batch has 1 to %d packets\n", RING);
+		if (!plan.batches.value[i] || plan.packets % plan.batches.value[i])
+			die("batches that divide %u\n", plan.packets);
 	if (!strncmp(arguments[1], "send=", 5) && rte_ether_unformat_addr(arguments[1] + 5, &plan.peer))
 		die("not an address: %s\n", arguments[1]);
 }

@@ -256,7 +256,7 @@ uint16_t net_tx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
 {
 	struct net_tx_queue *queue = opaque;
 	const struct net_segment *segment = queue->segment;
-	struct rte_mbuf *mbuf;
+	const struct rte_mbuf *mbuf;
 	uintptr_t address;
 	long taken;
 
@@ -278,7 +278,7 @@ uint16_t net_tx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
 	}
 	queue->packets++;
 	queue->bytes += mbuf->data_len;
-	free_simple(&mbuf, 1);
+	free_simple(mbufs, 1);
 	return 1;
 }
 
