@@ -67,9 +67,9 @@ static inline void key_load(struct kv_key *key, const struct kv_state *state, co
 	uint64_t space_bytes = (uint64_t)space << 8 | bytes, hash = state->secret[1] ^ space_bytes;
 	uint32_t words = (bytes + 7) / 8;
 
-	for (uint32_t i = 0; i < words; i++)
+	for (uint32_t i = 0; i < words - 1; i++)
 		key->word[i] = word_load(from + 8 * i);
-	key->word[words - 1] = last_word(key->word[words - 1], bytes);
+	key->word[words - 1] = last_word(word_load(from + 8 * (words - 1)), bytes);
 	key->word[words] = 0;
 	for (uint32_t i = 0; i < words; i += 2)
 		hash = hash_add(hash, state->secret[0], key->word[i], key->word[i + 1]);

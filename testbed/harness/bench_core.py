@@ -44,10 +44,10 @@ def total(vcpu):
 class Bench:
     """One host and one guest with one vCPU, and the programs that count."""
 
-    def __init__(self, machine, folder):
+    def __init__(self, machine, folder, huge_pages=HUGE_PAGES):
         self.machine = machine
         self.test = Test(machine, folder, None)
-        machine.call(f"echo {HUGE_PAGES} > /proc/sys/vm/nr_hugepages", limit_s=60)
+        machine.call(f"echo {huge_pages} > /proc/sys/vm/nr_hugepages", limit_s=60)
         self.test.elisa()
         self.guest = self.test.client(vcpus=1)
 

@@ -33,7 +33,7 @@ def modelled(instructions, vmfuncs, exits):
 
 class Bench(bench_core.Bench):
     def __init__(self, machine, folder):
-        super().__init__(machine, folder)
+        super().__init__(machine, folder, huge_pages=0)
         self.rows = []
         words = [elisa.place(machine, elisa.BUILD / "objects/kv/elisa-kv"), "--code", elisa.place(machine, elisa.code_of("kv")),
                  "--memory 32M --grant all --space all=shared:rw --direct"]

@@ -254,15 +254,17 @@ void meta_set(struct session *session, const struct words *words)
 		return;
 	}
 	if (meta.has['M']) {
-		static const char modes[] = "SERAP";
-		const char *at = strchr(modes, meta.mode);
-		ptrdiff_t mode_at = at - modes;
+		static const char letters[] = "SERAP";
+		static const uint32_t modes[] = { KV_SET, KV_ADD, KV_REPLACE, KV_APPEND, KV_PREPEND };
+		size_t at = 0;
 
-		if (!at || !meta.mode) {
+		while (letters[at] && letters[at] != meta.mode)
+			at++;
+		if (!letters[at]) {
 			out_line(session, "CLIENT_ERROR invalid mode for ms M token", false);
 			return;
 		}
-		mode = (uint32_t[]){ KV_SET, KV_ADD, KV_REPLACE, KV_APPEND, KV_PREPEND }[mode_at];
+		mode = modes[at];
 	}
 	slot->options = mode | (meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['I'] ? KV_STALE : 0);
 	slot->flags = meta.flags;
