@@ -23,7 +23,8 @@ def ping(test, nodes, sizes=(56, 1472)):
         for other in nodes:
             for size in sizes if other is not node else ():
                 out = node.agent.call(f"/bin/ping -c 3 -i 0.01 -M do -s {size} {other.address}", 20)
-                test.check("3 received, 0% packet loss" in out, f"{node.agent.name} to {other.agent.name}: {out}")
+                test.check("3 received, 0% packet loss" in out,
+                           f"{node.agent.name} to {other.agent.name}: {out}; calls that were aborted: {test.listed('abort')}")
 
 
 def iperf(test, sender, receiver, megabytes, options=""):
