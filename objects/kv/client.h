@@ -78,7 +78,8 @@ static inline uint64_t kv_key(const struct kv_client *client, unsigned int space
 	return KV_WHICH(space, bytes);
 }
 
-static inline long kv_call(const struct kv_client *client, enum kv_function function, uint64_t which, uint64_t bytes)
+static inline __attribute__((always_inline)) long kv_call(const struct kv_client *client, enum kv_function function,
+							  uint64_t which, uint64_t bytes)
 {
 	return elisa_call3(&client->kv->function[function], KV_WHERE(client->buffer, 0), which, bytes);
 }
