@@ -25,6 +25,7 @@ struct elisa_taken {
 /* What somebody waits for. */
 struct elisa_lock_waiter {
 	u64 word, since_ns;
+	u32 asked; /* how often */
 };
 
 struct elisa_cpu {

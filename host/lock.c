@@ -14,6 +14,8 @@ static unsigned int lock_limit_us = 1000;
 module_param(lock_limit_us, uint, 0644);
 MODULE_PARM_DESC(lock_limit_us, "a lock that a call waits for is taken from its holder after this long (1000)");
 
+#define ASKS 8 /* of a waiter at least: each lets the holder run, if it can */
+
 static u32 call_of(const struct elisa_pair *pair)
 {
 	return elisa_pair_frame(pair, ELISA_FRAME_CALLS);
@@ -55,9 +57,11 @@ static bool waited_enough(struct elisa_lock_waiter *waiter, u64 word)
 	if (waiter->word != word) {
 		waiter->word = word;
 		waiter->since_ns = now;
+		waiter->asked = 0;
 		return false;
 	}
-	return now - waiter->since_ns > lock_limit_us * (u64)NSEC_PER_USEC;
+	/* Where CPUs are scarce others may have run all the time: the holder has been let run a few times, too. */
+	return ++waiter->asked > ASKS && now - waiter->since_ns > lock_limit_us * (u64)NSEC_PER_USEC;
 }
 
 /* The vCPU to yield to, of a VM that is kept from being destroyed; or NULL. */
@@ -142,7 +146,7 @@ EXPORT_SYMBOL_GPL(elisa_interpose_lock_end);
 
 void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, struct elisa_interpose_waiter *state)
 {
-	struct elisa_lock_waiter waiter = { state->word, state->since_ns };
+	struct elisa_lock_waiter waiter = { state->word, state->since_ns, state->asked };
 	/* Its call is under way: elisa_call_srcu is held. */
 	const struct elisa_attachment *attachment = elisa_attachment_of_number(info->attachment);
 	struct kvm_vcpu *holder = NULL;
@@ -156,7 +160,7 @@ void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, 
 		holder = wait_by(attachment, &waiter, (unsigned long)lock - info->memory.address);
 		mutex_unlock(&elisa_lock);
 	}
-	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns };
+	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns, waiter.asked };
 	let_run(holder);
 	cond_resched();
 	while (held--)

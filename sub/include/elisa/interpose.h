@@ -38,6 +38,7 @@ void elisa_interpose_unregister(const struct elisa_interpose *interpose);
  */
 struct elisa_interpose_waiter {
 	__u64 word, since_ns;
+	__u32 asked;
 };
 
 static inline __u64 elisa_interpose_lock_word(__u32 attachment)
