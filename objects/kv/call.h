@@ -16,7 +16,7 @@ static inline struct kv_slot *slot_at(const struct elisa_info *info, uint64_t wh
 static inline int call_begin(struct kv_call *call, const struct elisa_info *info, uint64_t where, uint64_t which,
 			     uint64_t room, int write)
 {
-	uint64_t row = info->value - 1, space = which >> 8 & (KV_SPACES - 1), bytes = which & 0xff, rights;
+	uint64_t row = info->value, space = which >> 8 & (KV_SPACES - 1), bytes = which & 0xff, rights;
 	struct kv_state *state = (struct kv_state *)info->memory.address;
 	struct kv_slot *slot;
 
@@ -43,6 +43,7 @@ static inline int call_begin(struct kv_call *call, const struct elisa_info *info
 	call->now = KV_READ(state->seconds);
 	key_load(&call->key, state, slot->key, (uint32_t)space, (uint32_t)bytes);
 	call->epoch = space_epoch(&state->spaces[space], call->now, (int)info->writable);
+	call->key.id ^= call->epoch;
 	call->bucket = bucket_of(state, call->key.hash);
 	return 0;
 }

@@ -37,22 +37,24 @@ static APART int value_copy_if(uint8_t *to, const struct kv_state *state, uint32
 static inline __attribute__((always_inline)) long get_found(const struct elisa_info *info, const struct kv_state *state,
 							    struct kv_slot *slot, uint64_t room, const uint64_t *bucket,
 							    uint64_t word, const struct kv_item *item, uint64_t index,
-							    uint64_t words, uint32_t epoch)
+							    uint64_t words)
 {
-	uint32_t bytes = item->bytes & KV_BYTES_MASK, flags = item->flags, expiry = item->expiry, used, *used_word;
-	uint64_t cas = item->cas;
+	uint32_t bytes = item->bytes & KV_BYTES_MASK, flags, expiry = item->expiry, used, *used_word;
+	uint64_t cas;
 
-	if (__builtin_expect(item->epoch != epoch || (expiry && expiry <= KV_READ(state->seconds)), 0))
+	if (__builtin_expect(expiry && expiry <= KV_READ(state->seconds), 0))
 		return KV_READ(*bucket) != word ? GET_AGAIN : -ENOENT;
 	if (__builtin_expect(words * 8 < KV_ITEM_DATA && bytes - 1 < KV_ITEM_DATA - words * 8 && bytes <= room, 1)) {
 		if (!copy_if(slot->value, item->data + words * 8, bytes, bucket, word))
 			return GET_AGAIN;
-	} else if (!bytes || bytes > room) {
-		if (KV_READ(*bucket) != word)
-			return GET_AGAIN;
-	} else if (!value_copy_if(slot->value, state, (uint32_t)index, (uint32_t)words * 8, bytes, bucket, word)) {
+	} else if (bytes && bytes <= room &&
+		   !value_copy_if(slot->value, state, (uint32_t)index, (uint32_t)words * 8, bytes, bucket, word)) {
 		return GET_AGAIN;
 	}
+	cas = item->cas;
+	flags = item->flags;
+	if (__builtin_expect(KV_READ(*bucket) != word, 0))
+		return GET_AGAIN;
 	slot->item_cas = cas;
 	slot->item_flags = flags;
 	slot->item_bytes = bytes;
@@ -79,8 +81,7 @@ static inline long get_once(struct kv_call *call, uint64_t room)
 		if (KV_READ(item->id) == call->key.id && key_same(state, item, &call->key))
 			break;
 	}
-	return get_found(call->info, state, call->slot, room, call->bucket, word, item, index, call->key.words,
-			 call->epoch);
+	return get_found(call->info, state, call->slot, room, call->bucket, word, item, index, call->key.words);
 }
 
 static inline long get_count(const struct kv_call *call, long result)
@@ -141,18 +142,19 @@ static inline __attribute__((always_inline)) long get_short(const struct get *ge
 		k2 = word_load(from + 16);
 	if (words > 3)
 		k3 = word_load(from + 24);
-	*(words == 1 ? &k0 : words == 2 ? &k1 : words == 3 ? &k2 : &k3) &= ~0ull >> (-get->bytes * 8 & 63);
+	*(words == 1 ? &k0 : words == 2 ? &k1 : words == 3 ? &k2 : &k3) &= ~0ull >> (-(get->bytes * 8) & 63);
 	hash = hash_add(hash, secret, k0, k1);
 	if (words > 2)
 		hash = hash_add(hash, secret, k2, k3);
-	id = id_of(hash, space_bytes);
 	epoch = KV_READ(state->spaces[get->space]);
 	if (__builtin_expect((uint32_t)epoch != 0, 0))
 		return GET_SLOWLY;
+	id = id_of(hash, space_bytes) ^ epoch >> 32;
 	bucket = bucket_of(state, hash);
 	word = KV_READ(*bucket);
 	/* The first one is the bucket's word, and right; others may be read from what is an item no more. */
-	for (block = (uint32_t)word, index = block;; block = KV_READ(item->chain), index = block_index(state, block)) {
+	block = (uint32_t)word;
+	for (index = block;; index = block_index(state, block)) {
 		if (!block) {
 			if (KV_READ(*bucket) != word)
 				return GET_AGAIN;
@@ -160,16 +162,16 @@ static inline __attribute__((always_inline)) long get_short(const struct get *ge
 				STAT(get, get_misses);
 			return -ENOENT;
 		}
-		if (!hops--)
-			return GET_AGAIN;
 		item = item_of(state, index);
 		key = (const kv_word *)item->data;
 		if (item->id == id && key[0] == k0 && (words < 2 || key[1] == k1) && (words < 3 || key[2] == k2) &&
 		    (words < 4 || key[3] == k3))
 			break;
+		if (!hops--)
+			return GET_AGAIN;
+		block = KV_READ(item->chain);
 	}
-	result = get_found(get->info, state, get->slot, get->room, bucket, word, item, index, words,
-			   (uint32_t)(epoch >> 32));
+	result = get_found(get->info, state, get->slot, get->room, bucket, word, item, index, words);
 	if (__builtin_expect(result >= 0, 1)) {
 		if (__builtin_expect(get->info->writable != 0, 1))
 			STAT(get, get_hits);
@@ -181,25 +183,28 @@ static inline __attribute__((always_inline)) long get_short(const struct get *ge
 /* The common case, with the fewest steps; all others, and what is wrong, are for get_any(). */
 ELISA_ENTRY(kv_get, uint64_t where, uint64_t which, uint64_t room)
 {
-	uint64_t row = info->value - 1, space = which >> 8 & (KV_SPACES - 1), offset = (uint32_t)where, end, size;
+	uint64_t space = which >> 8 & (KV_SPACES - 1), offset = (uint32_t)where, end, size;
 	const struct elisa_range *range = &info->buffers[where >> 32 & (ELISA_BUFFERS_MAX - 1)];
 	struct kv_state *state = (struct kv_state *)info->memory.address;
 	long result = GET_SLOWLY;
+	struct kv_row *row;
 	struct get get;
 
-	if (info->memory.bytes < sizeof(*state) || state->version != KV_VERSION || row >= KV_ROWS ||
-	    room > KV_VALUE_MAX)
+	if (info->memory.bytes < sizeof(*state) || state->version != KV_VERSION)
 		return get_any(info, where, which, room);
+	room = (uint32_t)room;
 	end = offset + sizeof(struct kv_slot) + round_up(room);
-	/* In this order: a size other than 0 comes with its address. */
+	/* In this order: a size other than 0 comes with its address. The value is the manager's word, and no client's.
+	 */
+	row = &state->rows[info->value];
 	size = KV_READ(range->bytes);
-	if (end > size || !(state->rows[row].read >> space & 1))
+	if (end > size || !(row->read >> space & 1))
 		return get_any(info, where, which, room);
 	get.info = info;
 	get.state = state;
-	get.row = &state->rows[row];
+	get.row = row;
 	get.slot = (struct kv_slot *)(KV_READ(range->address) + (offset & elisa_index_mask(end, size + 1)));
-	get.space = space ? space : KV_SPACES + row;
+	get.space = space ? space : KV_SPACES + info->value;
 	get.bytes = which & 0xff;
 	get.room = room;
 	switch ((get.bytes + 7) / 8) {

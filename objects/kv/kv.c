@@ -249,7 +249,7 @@ ELISA_ENTRY(kv_count, uint64_t where, uint64_t which, uint64_t room)
 ELISA_ENTRY(kv_flush, uint64_t number, uint64_t delay)
 {
 	struct kv_state *state = (struct kv_state *)info->memory.address;
-	uint64_t row = info->value - 1, *space, word, next, at;
+	uint64_t row = info->value, *space, word, next, at;
 
 	if (info->memory.bytes < sizeof(*state) || state->version != KV_VERSION)
 		return -EPROTO;
@@ -274,7 +274,7 @@ ELISA_ENTRY(kv_space, uint64_t where)
 {
 	struct kv_state *state = (struct kv_state *)info->memory.address;
 	const struct kv_slot *slot = slot_at(info, where, sizeof(*slot));
-	uint64_t row = info->value - 1, name[KV_SPACE_NAME / 8];
+	uint64_t row = info->value, name[KV_SPACE_NAME / 8];
 
 	if (info->memory.bytes < sizeof(*state) || state->version != KV_VERSION)
 		return -EPROTO;
@@ -299,7 +299,7 @@ ELISA_ENTRY(kv_stats, uint64_t where)
 {
 	struct kv_state *state = (struct kv_state *)info->memory.address;
 	struct kv_slot *slot = slot_at(info, where, sizeof(*slot) + sizeof(struct kv_stats));
-	uint64_t row = info->value - 1;
+	uint64_t row = info->value;
 	struct kv_stats stats;
 
 	if (info->memory.bytes < sizeof(*state) || state->version != KV_VERSION)

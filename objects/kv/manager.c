@@ -256,7 +256,7 @@ static int row_of(uint32_t vm)
 {
 	int found = -1;
 
-	for (int row = 0; row < KV_ROWS; row++) {
+	for (int row = 1; row < KV_ROWS; row++) {
 		if (row_vm[row] == vm + 1)
 			return row;
 		if (!row_vm[row] && (found < 0 || row_vm[found]))

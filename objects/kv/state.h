@@ -20,7 +20,7 @@
 #define KV_BLOCK 128
 #define KV_ITEM_DATA 88   /* bytes of key and value in an item's first block */
 #define KV_BLOCK_DATA 120 /* in each block after it */
-#define KV_ROWS 256       /* attachments, or groups of them that share all */
+#define KV_ROWS 256       /* attachments, or groups of them that share all; 0 has no rights */
 #define KV_STRIPES_MAX 16384
 #define KV_STRIPE_PAGES 4 /* at least, if there are so many */
 #define KV_PAGE_SHIFT 9   /* blocks of a page: 64 KiB, fewer in a small cache */
@@ -78,7 +78,7 @@ struct kv_row {
 } __attribute__((aligned(512)));
 
 /* The manager's answer to an attach. */
-#define KV_VALUE(row) ((uint64_t)(row) + 1)
+#define KV_VALUE(row) ((uint64_t)(row))
 
 struct kv_state {
 	/* The manager's: constant. */

@@ -54,7 +54,10 @@ static inline uint64_t last_word(uint64_t word, uint32_t bytes)
 	return word & ~0ull >> (-bytes & 7) * 8;
 }
 
-/* What an item is known by: half of its key's hash, name space, bytes. */
+/*
+ * What an item is known by: half of its key's hash, name space, bytes; and with the hash, by exclusive or, the epoch of
+ * its name space, so that after a flush none of before is found. It is the same for one key: nothing else is like it.
+ */
 static inline uint64_t id_of(uint64_t hash, uint64_t space_bytes)
 {
 	return space_bytes << 32 | hash >> 32;

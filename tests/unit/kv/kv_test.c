@@ -243,7 +243,7 @@ static void spaces(void **test)
 	assert_int_equal(kv_space(&clients[A].info, KV_WHERE(BUFFER, 0)), -ENOENT);
 	slot_of(A, "");
 	assert_int_equal(kv_space(&clients[A].info, KV_WHERE(BUFFER, 0)), -ENOENT);
-	state->rows[A].read = 1;
+	state->rows[A + 1].read = 1;
 	slot_of(A, "shared");
 	assert_int_equal(kv_space(&clients[A].info, KV_WHERE(BUFFER, 0)), -ENOENT);
 	assert_int_equal(get(A, SHARED, "k"), -EACCES);
@@ -279,8 +279,8 @@ static void refusals(void **test)
 	assert_int_equal(kv_store(info, KV_WHERE(BUFFER, 0), KV_WHICH(0, 1), 0), -EINVAL);
 	wrong.value = 0;
 	assert_int_equal(kv_get(&wrong, KV_WHERE(BUFFER, 0), KV_WHICH(0, 1), 0), -EACCES);
-	wrong.value = KV_ROWS + 1;
-	assert_int_equal(kv_get(&wrong, KV_WHERE(BUFFER, 0), KV_WHICH(0, 1), 0), -EACCES);
+	wrong.value = KV_ROWS;
+	assert_int_equal(kv_store(&wrong, KV_WHERE(BUFFER, 0), KV_WHICH(0, 1), 0), -EACCES);
 	wrong.value = 1;
 	wrong.memory.bytes = 4096;
 	assert_int_equal(kv_get(&wrong, KV_WHERE(BUFFER, 0), KV_WHICH(0, 1), 0), -EPROTO);

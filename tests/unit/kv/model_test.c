@@ -114,6 +114,7 @@ static void random_store(uint32_t n, uint32_t space, const char *name, struct en
 static void random_count(uint32_t n, uint32_t space, const char *name, struct entry *entry)
 {
 	struct kv_slot *slot = slot_of(n, name);
+	static uint8_t padded[2 * VALUE_MAX];
 	char text[32];
 	long result;
 
@@ -133,8 +134,11 @@ static void random_count(uint32_t n, uint32_t space, const char *name, struct en
 	}
 	if (result == -EDOM)
 		return;
-	assert_true(result >= (long)entry->bytes && result <= NUMBER_MAX);
-	stored(entry, slot->value, (uint32_t)result, entry->flags, entry->expiry);
+	/* As long as it was at least, with spaces behind the number. */
+	assert_true(result >= (long)entry->bytes);
+	memset(padded, ' ', sizeof(padded));
+	memcpy(padded, text, (size_t)snprintf(text, sizeof(text), "%lu", slot->item_number));
+	stored(entry, padded, (uint32_t)result, entry->flags, entry->expiry);
 }
 
 static void random_call(void)

@@ -112,7 +112,7 @@ static bool run(uint32_t bytes, long stride, uint32_t times)
 	long at = 1, steps;
 
 	for (; (steps = meet(bytes, at, times)) > 0; at += stride)
-		retried += state->rows[READER].stats.retried;
+		retried += state->rows[READER + 1].stats.retried;
 	printf("%5u bytes: replaced at %ld steps, %lu reads began anew\n", bytes, at / stride, retried);
 	return !steps && at > 100 && retried > 5;
 }

@@ -32,13 +32,13 @@ void world_reset(uint64_t bytes, uint32_t page_shift)
 		struct kv_slot *slot = client->slot ? client->slot : allocate(sizeof(*slot) + KV_VALUE_MAX);
 
 		*client = (struct client){ .slot = slot };
-		client->info.value = KV_VALUE(n);
+		client->info.value = KV_VALUE(n + 1);
 		client->info.attachment = n + 1;
 		client->info.writable = 1;
 		client->info.memory = (struct elisa_range){ (uintptr_t)state, bytes };
 		client->info.buffers[BUFFER] = (struct elisa_range){ (uintptr_t)slot, sizeof(*slot) + KV_VALUE_MAX };
-		state->rows[n].read = 1 << KV_OWN | 1 << SHARED;
-		state->rows[n].write = 1 << KV_OWN | (n < CLIENTS - 1) << SHARED;
+		state->rows[n + 1].read = 1 << KV_OWN | 1 << SHARED;
+		state->rows[n + 1].write = 1 << KV_OWN | (n < CLIENTS - 1) << SHARED;
 	}
 }
 

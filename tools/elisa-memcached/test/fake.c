@@ -51,8 +51,8 @@ int elisa_attach(struct elisa_attachment **attachment, const char *name, enum el
 	if (state == MAP_FAILED || kv_state_init(state, BYTES, KV_PAGE_SHIFT, secret))
 		return -ENOMEM;
 	state->unix_base = (uint64_t)time(NULL) - 2;
-	state->rows[0].read = state->rows[0].write = 1;
-	the_attachment.info.value = KV_VALUE(0);
+	state->rows[1].read = state->rows[1].write = 1;
+	the_attachment.info.value = KV_VALUE(1);
 	the_attachment.info.writable = 1;
 	the_attachment.info.memory = (struct elisa_range){ (uintptr_t)state, BYTES };
 	*attachment = &the_attachment;
