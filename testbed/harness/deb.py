@@ -61,7 +61,7 @@ def install(prefix):
         run("ninja", "-C", folder, what="building")
     run("meson", "install", "-C", folder, "--no-rebuild", log=TREE / "build" / "install.log", what="installing")
     say(f"installed below {os.environ.get('DESTDIR', '')}{prefix}; what lies where: build/install.log")
-    say(f"modules, from {prefix}/src: dkms add {prefix}/src/elisa-{version()} && dkms install elisa/{version()}, in a VM elisa-guest")
+    say(f"the modules: dkms add {prefix}/src/elisa-{version()} && dkms install elisa/{version()}; in a VM elisa-guest")
 
 
 def build():

@@ -22,9 +22,10 @@ COMMON = ("ca-certificates", "dkms", "gcc", "kmod", "libc6-dev", "libelf-dev", "
 RELEASES = {"bookworm": (("librte-bus-vdev23", "librte-ethdev23", "dpdk-dev"), ()),
             "trixie": ((), ("elisa-dpdk",))}  # a DPDK driver is for one version of DPDK
 TESTS = ("build", "tools", "modules", "driver")
+RUN_TEST = "mkdir /tmp/test; cd /source && debian/tests/$0; s=$?; rm -r /tmp/test; [ $s = 77 ] || exit $s"
 # What any use of apt, dpkg, depmod and dkms changes.
-VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/etc/ld.so.cache", "/source",
-            "/debs", "/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub")
+VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg",
+            "/var/lib/dkms/mok.key", "/var/lib/dkms/mok.pub", "/etc/ld.so.cache", "/source", "/debs")
 DEPMOD = re.compile(r"/lib/modules/[^/]+/modules\.")
 OPTIONS = ("--variant=minbase", "--mode=root", '--aptopt=Acquire::Languages "none"', "--dpkgopt=path-exclude=/usr/share/doc/*",
            "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*")
@@ -102,8 +103,7 @@ def try_out(name, debs):
     install = ("apt-get", "install", "-y", "--no-install-recommends", *(f"/debs/{deb.name}" for deb in debs))
     tree.run("install", *install)
     for test in TESTS:
-        said = tree.run(f"test {test}", "sh", "-c", "mkdir /tmp/test; cd /source && debian/tests/$0; s=$?; rm -r /tmp/test; [ $s = 77 ] || exit $s",
-                        test, AUTOPKGTEST_TMP="/tmp/test")
+        said = tree.run(f"test {test}", "sh", "-c", RUN_TEST, test, AUTOPKGTEST_TMP="/tmp/test")
         for line in said.splitlines():
             say(f"    {test}: {line}")
     tree.run("remove", "apt-get", "remove", "-y", *names)

@@ -71,8 +71,7 @@ class Reader:
 
     def build(self, command):
         found = [str(path.parent) for name in ("libelisa.pc", "elisa-sub.pc") for path in self.root.rglob(name)]
-        env = {**os.environ, "PKG_CONFIG_SYSROOT_DIR": str(self.root), "PKG_CONFIG_PATH": ":".join(found),
-               "PWD": str(self.folder)}
+        env = {**os.environ, "PKG_CONFIG_SYSROOT_DIR": str(self.root), "PKG_CONFIG_PATH": ":".join(found)}
         result = subprocess.run(["bash", "-c", self.placed(command)], cwd=self.folder, env=env, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         return result.stdout + (f"[exit code {result.returncode}]\n" if result.returncode else "")
