@@ -5,6 +5,13 @@
 
 #include "fetch.h"
 
+/* Without memory, a call inside ends by itself; the host's kernel must not. */
+#if defined(__KERNEL__) || defined(ELISA_TEST)
+#define MEMORY_IS_THERE(info, state) ((info)->memory.bytes >= sizeof(*(state)))
+#else
+#define MEMORY_IS_THERE(info, state) 1
+#endif
+
 #define RETRIES 64 /* of a read that meets stores; then it takes the lock */
 
 enum { GET_AGAIN = -1000, GET_SLOWLY };
@@ -42,6 +49,7 @@ static inline __attribute__((always_inline)) long get_found(const struct elisa_i
 	uint32_t bytes = item->bytes & KV_BYTES_MASK, flags, expiry = item->expiry, used, *used_word;
 	uint64_t cas;
 
+	asm("" : "+r"(bytes)); /* once, and not as it was before the mask as well */
 	if (__builtin_expect(expiry && expiry <= KV_READ(state->seconds), 0))
 		return KV_READ(*bucket) != word ? GET_AGAIN : -ENOENT;
 	if (__builtin_expect(words * 8 < KV_ITEM_DATA && bytes - 1 < KV_ITEM_DATA - words * 8 && bytes <= room, 1)) {
@@ -53,10 +61,12 @@ static inline __attribute__((always_inline)) long get_found(const struct elisa_i
 	}
 	cas = item->cas;
 	flags = item->flags;
-	if (__builtin_expect(KV_READ(*bucket) != word, 0))
+	KV_BARRIER();
+	if (__builtin_expect(*bucket != word, 0))
 		return GET_AGAIN;
+	KV_BARRIER();
 	slot->item_cas = cas;
-	slot->item_flags = flags;
+	*(volatile uint32_t *)&slot->item_flags = flags;
 	slot->item_bytes = bytes;
 	used = KV_READ(state->seconds) << KV_USED_SHIFT | KV_USED_RECENT | KV_USED_FETCHED;
 	used_word = (uint32_t *)((uint8_t *)state + state->used_at) + index;
@@ -124,15 +134,24 @@ struct get {
 	uint64_t space, bytes, room;
 };
 
+/* No item has 0 as what it is known by; block 0 is all zeros. */
+static inline __attribute__((always_inline)) int item_is(const struct kv_item *item, uint64_t id, const uint32_t words,
+							 uint64_t k0, uint64_t k1, uint64_t k2, uint64_t k3)
+{
+	const kv_word *key = (const kv_word *)item->data;
+
+	return item->id == id && key[0] == k0 && (words < 2 || key[1] == k1) && (words < 3 || key[2] == k2) &&
+	       (words < 4 || key[3] == k3);
+}
+
 static inline __attribute__((always_inline)) long get_short(const struct get *get, const uint32_t words)
 {
 	const struct kv_state *state = get->state;
 	const uint8_t *from = get->slot->key;
 	uint64_t secret = state->secret[0], space_bytes = get->space << 8 | get->bytes, id, word, epoch, *bucket;
 	uint64_t hash = state->secret[1] ^ space_bytes, k0 = word_load(from), k1 = 0, k2 = 0, k3 = 0;
-	uint32_t block, hops = CHAIN_MAX + 2;
 	const struct kv_item *item;
-	const kv_word *key;
+	uint32_t block;
 	uint64_t index;
 	long result;
 
@@ -153,23 +172,26 @@ static inline __attribute__((always_inline)) long get_short(const struct get *ge
 	bucket = bucket_of(state, hash);
 	word = KV_READ(*bucket);
 	/* The first one is the bucket's word, and right; others may be read from what is an item no more. */
-	block = (uint32_t)word;
-	for (index = block;; index = block_index(state, block)) {
-		if (!block) {
-			if (KV_READ(*bucket) != word)
+	index = block = (uint32_t)word;
+	item = item_of(state, index);
+	if (__builtin_expect(!item_is(item, id, words, k0, k1, k2, k3), 0)) {
+		uint32_t hops = CHAIN_MAX + 2;
+
+		do {
+			if (block)
+				block = KV_READ(item->chain);
+			if (!block) {
+				if (KV_READ(*bucket) != word)
+					return GET_AGAIN;
+				if (get->info->writable)
+					STAT(get, get_misses);
+				return -ENOENT;
+			}
+			if (!hops--)
 				return GET_AGAIN;
-			if (get->info->writable)
-				STAT(get, get_misses);
-			return -ENOENT;
-		}
-		item = item_of(state, index);
-		key = (const kv_word *)item->data;
-		if (item->id == id && key[0] == k0 && (words < 2 || key[1] == k1) && (words < 3 || key[2] == k2) &&
-		    (words < 4 || key[3] == k3))
-			break;
-		if (!hops--)
-			return GET_AGAIN;
-		block = KV_READ(item->chain);
+			index = block_index(state, block);
+			item = item_of(state, index);
+		} while (!item_is(item, id, words, k0, k1, k2, k3));
 	}
 	result = get_found(get->info, state, get->slot, get->room, bucket, word, item, index, words);
 	if (__builtin_expect(result >= 0, 1)) {
@@ -183,17 +205,17 @@ static inline __attribute__((always_inline)) long get_short(const struct get *ge
 /* The common case, with the fewest steps; all others, and what is wrong, are for get_any(). */
 ELISA_ENTRY(kv_get, uint64_t where, uint64_t which, uint64_t room)
 {
-	uint64_t space = which >> 8 & (KV_SPACES - 1), offset = (uint32_t)where, end, size;
+	uint64_t space = which >> 8 & (KV_SPACES - 1), offset = (uint32_t)where, end, size, words;
 	const struct elisa_range *range = &info->buffers[where >> 32 & (ELISA_BUFFERS_MAX - 1)];
 	struct kv_state *state = (struct kv_state *)info->memory.address;
 	long result = GET_SLOWLY;
 	struct kv_row *row;
 	struct get get;
 
-	if (info->memory.bytes < sizeof(*state) || state->version != KV_VERSION)
+	if (!MEMORY_IS_THERE(info, state) || state->version != KV_VERSION)
 		return get_any(info, where, which, room);
 	room = (uint32_t)room;
-	end = offset + sizeof(struct kv_slot) + round_up(room);
+	end = offset + sizeof(struct kv_slot) + 7 + room; /* if it is not there, get_any() looks closely */
 	/* In this order: a size other than 0 comes with its address. The value is the manager's word, and no client's.
 	 */
 	row = &state->rows[info->value];
@@ -207,20 +229,15 @@ ELISA_ENTRY(kv_get, uint64_t where, uint64_t which, uint64_t room)
 	get.space = space ? space : KV_SPACES + info->value;
 	get.bytes = which & 0xff;
 	get.room = room;
-	switch ((get.bytes + 7) / 8) {
-	case 1:
-		result = get_short(&get, 1);
-		break;
-	case 2:
+	words = (get.bytes + 7) / 8;
+	if (words == 2)
 		result = get_short(&get, 2);
-		break;
-	case 3:
+	else if (words == 3)
 		result = get_short(&get, 3);
-		break;
-	case 4:
+	else if (words == 4)
 		result = get_short(&get, 4);
-		break;
-	}
+	else if (words == 1)
+		result = get_short(&get, 1);
 	if (__builtin_expect(result > GET_SLOWLY, 1))
 		return result;
 	if (result == GET_AGAIN && info->writable)

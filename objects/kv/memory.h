@@ -51,20 +51,22 @@ static inline void copy(uint8_t *to, const uint8_t *from, uint64_t bytes)
 static inline __attribute__((always_inline)) int copy_four_if(uint8_t *to, int64_t from, const uint64_t *word,
 							      uint64_t was)
 {
-	asm goto("mov (%0,%1), %%rax\n\t"
-		 "mov 8(%0,%1), %%rcx\n\t"
-		 "mov 16(%0,%1), %%rsi\n\t"
-		 "mov 24(%0,%1), %%rdi\n\t"
-		 "cmp %3, (%2)\n\t"
-		 "jne %l[changed]\n\t"
-		 "mov %%rax, (%0)\n\t"
-		 "mov %%rcx, 8(%0)\n\t"
-		 "mov %%rsi, 16(%0)\n\t"
-		 "mov %%rdi, 24(%0)"
-		 :
-		 : "r"(to), "r"(from), "r"(word), "r"(was)
-		 : "rax", "rcx", "rsi", "rdi", "memory", "cc"
-		 : changed);
+	uint64_t a, b, c, d;
+
+	asm volatile goto("mov (%4,%5), %0\n\t"
+			  "mov 8(%4,%5), %1\n\t"
+			  "mov 16(%4,%5), %2\n\t"
+			  "mov 24(%4,%5), %3\n\t"
+			  "cmp %7, (%6)\n\t"
+			  "jne %l[changed]\n\t"
+			  "mov %0, (%4)\n\t"
+			  "mov %1, 8(%4)\n\t"
+			  "mov %2, 16(%4)\n\t"
+			  "mov %3, 24(%4)"
+			  : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d)
+			  : "r"(to), "r"(from), "r"(word), "r"(was)
+			  : "memory", "cc"
+			  : changed);
 	return 1;
 changed:
 	return 0;
@@ -76,12 +78,14 @@ static inline __attribute__((always_inline)) int copy_if(uint8_t *to, const uint
 							 const uint64_t *word, uint64_t was)
 {
 	int64_t from = at - to;
+	uint8_t *end = to + (bytes & ~31ll);
 
-	for (; bytes >= 32; bytes -= 32, to += 32) {
+	while (to != end) {
 		if (__builtin_expect(!copy_four_if(to, from, word, was), 0))
 			return 0;
+		to += 32;
 	}
-	for (; bytes > 0; bytes -= 8, to += 8) {
+	for (bytes &= 31; bytes > 0; bytes -= 8, to += 8) {
 		uint64_t a = word_load(to + from);
 
 		if (__builtin_expect(KV_READ(*word) != was, 0))

@@ -85,9 +85,9 @@ struct kv_state {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t page_shift;
-	uint32_t pages, stripes, buckets, blocks; /* block 0 is not used */
-	uint32_t bucket_shift;                    /* buckets of a stripe */
-	uint32_t reserved;
+	uint32_t pages, stripes, buckets, blocks;                                 /* block 0 is not used */
+	uint32_t bucket_shift;                                                    /* buckets of a stripe */
+	uint32_t bucket_mask;                                                     /* buckets - 1 */
 	uint64_t stripes_at, buckets_at, used_at, marks_at, owners_at, blocks_at; /* offsets */
 	uint64_t secret[2]; /* of the hash, so that nobody can aim at a bucket; odd */
 	uint64_t bytes;
@@ -178,6 +178,7 @@ static inline int kv_state_init(struct kv_state *state, uint64_t bytes, uint32_t
 	state->stripes = (uint32_t)stripes;
 	state->buckets = (uint32_t)buckets;
 	state->blocks = (uint32_t)(pages << page_shift);
+	state->bucket_mask = (uint32_t)(buckets - 1);
 	state->bucket_shift = (uint32_t)__builtin_ctzll(buckets / stripes);
 	state->secret[0] = secret[0] | 1;
 	state->secret[1] = secret[1] | 1;

@@ -83,7 +83,7 @@ static inline void key_load(struct kv_key *key, const struct kv_state *state, co
 
 static inline uint64_t *bucket_of(const struct kv_state *state, uint64_t hash)
 {
-	return (uint64_t *)kv_at(state, state->buckets_at) + (hash & (state->buckets - 1));
+	return (uint64_t *)kv_at(state, state->buckets_at) + (hash & state->bucket_mask);
 }
 
 static inline struct kv_stripe *stripe_at(const struct kv_state *state, uint32_t number)
@@ -93,7 +93,7 @@ static inline struct kv_stripe *stripe_at(const struct kv_state *state, uint32_t
 
 static inline struct kv_stripe *stripe_of(const struct kv_state *state, uint64_t hash)
 {
-	return stripe_at(state, (uint32_t)((hash & (state->buckets - 1)) >> state->bucket_shift));
+	return stripe_at(state, (uint32_t)((hash & state->bucket_mask) >> state->bucket_shift));
 }
 
 /* What was no block's number becomes 0, which is a block with nothing in it. */

@@ -2,7 +2,7 @@
 /*
  * What calls cost in the cache, in instructions: a child calls, and its parent counts them step by step. As in the
  * emulator, each repetition of a string instruction is one. The code is compiled as that which runs inside; gate and
- * client come on top: 56.
+ * client come on top: some 60; some 20 of these are the test's own.
  */
 #include <errno.h>
 #include <signal.h>
@@ -39,10 +39,13 @@ static long one(const struct shape *shape, uint64_t name)
 	const struct elisa_info *info = &clients[0].info;
 	uint64_t where = KV_WHERE(BUFFER, 0), room = round_up(shape->bytes);
 
+	/* Called as the entry calls it, and no part of this. */
+	long (*volatile get_it)(const struct elisa_info *, uint64_t, uint64_t, uint64_t) = kv_get;
+
 	switch (shape->what) {
 	case GET:
 	case MISS:
-		return kv_get(info, where, name, room);
+		return get_it(info, where, name, room);
 	case SET:
 		return kv_store(info, where, name, shape->bytes);
 	case INCR:
@@ -103,18 +106,18 @@ static long count(const struct shape *shape)
 int main(void)
 {
 	static const struct shape shapes[] = {
-		{ "get, key of 16 bytes, value of 64", GET, 16, 64, 190 },
-		{ "get, key of 24 bytes, value of 64", GET, 24, 64, 192 },
-		{ "get, key of 32 bytes, value of 64", GET, 32, 64, 340 },
-		{ "get, key of 24 bytes, value of 8", GET, 24, 8, 175 },
-		{ "get, key of 24 bytes, value of 1024", GET, 24, 1024, 1150 },
-		{ "get, key of 24 bytes, value of 4096", GET, 24, 4096, 4000 },
-		{ "get, key of 250 bytes, value of 64", GET, 250, 64, 1100 },
-		{ "get, key of 24 bytes, none", MISS, 24, 0, 120 },
+		{ "get, key of 16 bytes, value of 64", GET, 16, 64, 216 },
+		{ "get, key of 24 bytes, value of 64", GET, 24, 64, 232 },
+		{ "get, key of 32 bytes, value of 64", GET, 32, 64, 380 },
+		{ "get, key of 24 bytes, value of 8", GET, 24, 8, 217 },
+		{ "get, key of 24 bytes, value of 1024", GET, 24, 1024, 1190 },
+		{ "get, key of 24 bytes, value of 4096", GET, 24, 4096, 4020 },
+		{ "get, key of 250 bytes, value of 64", GET, 250, 64, 1150 },
+		{ "get, key of 24 bytes, none", MISS, 24, 0, 158 },
 		{ "set, key of 24 bytes, value of 64", SET, 24, 64, 950 },
 		{ "set, key of 24 bytes, value of 4096", SET, 24, 4096, 5600 },
 		{ "increment", INCR, 24, 8, 1400 },
-		{ "delete", DELETE, 24, 64, 400 },
+		{ "delete", DELETE, 24, 64, 415 },
 	};
 	int failed = 0;
 

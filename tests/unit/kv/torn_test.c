@@ -79,7 +79,7 @@ static long meet(uint32_t bytes, long at, uint32_t times)
 	pid_t pid;
 
 	world_reset(512 << 10, 6);
-	state->buckets = 1; /* whatever is stored is in the same chain, and of the same stripe */
+	state->bucket_mask = 0; /* whatever is stored is in the same chain, and of the same stripe */
 	store(WRITER, SHARED, "key", KV_SET, filled('o'), bytes);
 	pid = fork();
 	if (!pid)

@@ -29,14 +29,15 @@ void world_reset(uint64_t bytes, uint32_t page_shift)
 	strcpy(state->names[SHARED], "shared");
 	for (uint32_t n = 0; n < CLIENTS; n++) {
 		struct client *client = &clients[n];
-		struct kv_slot *slot = client->slot ? client->slot : allocate(sizeof(*slot) + KV_VALUE_MAX);
+		struct kv_slot *slot = client->slot ? client->slot : allocate(sizeof(*slot) + KV_VALUE_MAX + 8);
 
 		*client = (struct client){ .slot = slot };
 		client->info.value = KV_VALUE(n + 1);
 		client->info.attachment = n + 1;
 		client->info.writable = 1;
 		client->info.memory = (struct elisa_range){ (uintptr_t)state, bytes };
-		client->info.buffers[BUFFER] = (struct elisa_range){ (uintptr_t)slot, sizeof(*slot) + KV_VALUE_MAX };
+		client->info.buffers[BUFFER] =
+			(struct elisa_range){ (uintptr_t)slot, sizeof(*slot) + KV_VALUE_MAX + 8 };
 		state->rows[n + 1].read = 1 << KV_OWN | 1 << SHARED;
 		state->rows[n + 1].write = 1 << KV_OWN | (n < CLIENTS - 1) << SHARED;
 	}

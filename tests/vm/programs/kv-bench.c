@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * kv-bench NAME SCHEME BYTES READS LOOPS [KEYS [SPACE]]: what calls of the cache cost, with values of BYTES. Regions of
- * LOOPS calls each: "gets" (the key lies in the slot), "gets of keys" (it is copied there), "sets", "mixed" (READS of
- * 100 are gets, KEYS keys in turn), "null calls" of an ordinary function, to see what the loop costs.
+ * kv-bench NAME SCHEME BYTES READS LOOPS [KEYS [SPACE]]: what calls of the cache cost, with keys of 16 bytes and values
+ * of BYTES. Regions of LOOPS calls each: "gets" (the key lies in the slot), "gets of keys" (it is copied there),
+ * "sets", "mixed" (READS of 100 are gets, KEYS keys in turn), "null calls" of an ordinary function, to see what the
+ * loop costs.
  */
 #include <unistd.h>
 
@@ -62,11 +63,11 @@ int main(int count, char **arguments)
 		space = (unsigned int)kv_client_space(&client, arguments[7]);
 	memset(value, 'v', sizeof(value));
 	for (unsigned long i = 0; i < number_of_keys; i++) {
-		snprintf(keys[i], sizeof(keys[i]), "bench:%010lu:%06u", i, (unsigned int)getpid() % 1000000);
-		expect("set", kv_client_store(&client, space, keys[i], 23, value, (uint32_t)bytes, 0, 0, KV_SET), 0);
-		expect("get", kv_client_get(&client, space, keys[i], 23), (long)bytes);
+		snprintf(keys[i], sizeof(keys[i]), "bench:%05lu:%04u", i, (unsigned int)getpid() % 10000);
+		expect("set", kv_client_store(&client, space, keys[i], 16, value, (uint32_t)bytes, 0, 0, KV_SET), 0);
+		expect("get", kv_client_get(&client, space, keys[i], 16), (long)bytes);
 	}
-	which = kv_key(&client, space, keys[0], 23);
+	which = kv_key(&client, space, keys[0], 16);
 	where = KV_WHERE(client.buffer, 0);
 	get = kv.function[KV_GET];
 	marker_name(1, "gets");
@@ -81,7 +82,7 @@ int main(int count, char **arguments)
 	marker_end(1);
 	marker_begin(2);
 	for (unsigned long i = 0; i < loops; i++)
-		wrong |= kv_client_get(&client, space, keys[0], 23) ^ (long)bytes;
+		wrong |= kv_client_get(&client, space, keys[0], 16) ^ (long)bytes;
 	marker_end(2);
 	client.slot->options = KV_SET;
 	marker_begin(3);
@@ -90,7 +91,7 @@ int main(int count, char **arguments)
 	marker_end(3);
 	marker_begin(4);
 	for (unsigned long i = 0; i < loops; i++) {
-		which = kv_key(&client, space, keys[key], 23);
+		which = kv_key(&client, space, keys[key], 16);
 		if (part < reads)
 			wrong |= kv_call(&client, KV_GET, which, bytes) ^ (long)bytes;
 		else
