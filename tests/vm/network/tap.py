@@ -50,8 +50,10 @@ def copy(test, server, client, kilobytes=256):
     test.equal(got, server.agent.call("sha256sum < /tmp/www/file"), "the checksum of what has arrived, and of what was sent")
 
 
-def ended(test, nodes):
-    """Each ends when it is told to, and has lost nothing on the way to its device."""
+def ended(test, switch, nodes):
+    """Each ends when it is told to, and has lost nothing on the way to its device; no call was cut short."""
+    aborts = [line for line in switch.events() if line.startswith("abort")]
+    test.equal(aborts, [], "calls that were aborted")
     for node in nodes:
         result = node.stop()
         test.equal(result.status, 0, f"{node.agent.name}: how elisa-tap ended ({result.err})")
@@ -62,7 +64,7 @@ def ended(test, nodes):
 
 
 def stock(test, operations=2000, megabytes=1):
-    _, nodes = machines(test, 3)
+    switch, nodes = machines(test, 3)
     first, second, third, host = nodes
     ping(test, nodes)
     for sender, receiver in ((first, second), (third, host), (host, first)):
@@ -72,7 +74,7 @@ def stock(test, operations=2000, megabytes=1):
     memcached = network.start_memcached(second)
     network.check_load(test, network.load(third, second, operations), operations)
     memcached.kill()
-    ended(test, nodes)
+    ended(test, switch, nodes)
 
 
 def killed(test, nodes, operations):
@@ -101,18 +103,19 @@ def restarted(test, switch, nodes):
         node.agent.expect(node.errors_path, "the switch was withdrawn.*ESHUTDOWN", 10)
         node.agent.expect(node.errors_path, "trying again", 10)
         node.agent.call(f"until [ $(cat /sys/class/net/{node.DEVICE}/carrier) = 0 ]; do usleep 10000; done", 5)
-    network.switch(test)
+    switch = network.switch(test)
     for node in nodes:
         node.job.expect("^ready.* again$", 30)
     ping(test, nodes)
     test.equal([node.sys("address") for node in nodes], was, "addresses afterwards")
+    return switch
 
 
 def deaths(test, operations=1500):
     switch, nodes = machines(test, 3)
     killed(test, nodes, operations)
-    restarted(test, switch, nodes)
-    ended(test, nodes)
+    switch = restarted(test, switch, nodes)
+    ended(test, switch, nodes)
 
 
 def refused(test, tap, options, words, status=1):
@@ -132,7 +135,7 @@ def options(test):
     refused(test, tap, "", "no object vswitch.*ENOENT")
     waiting = tap.run("--wait")
     guest.expect(tap.errors_path, "ENOENT", 10)
-    network.switch(test)
+    switch = network.switch(test)
     waiting.expect("^ready", 20)
     tap.stop()
     host.start("--mtu=9000 --queues=2 --address=02:00:00:00:00:99")
@@ -151,7 +154,7 @@ def options(test):
     for sender, receiver in ((tap, host), (host, tap)):
         iperf(test, sender, receiver, 1, "-P 2")
         copy(test, sender, receiver)
-    ended(test, [host])
+    ended(test, switch, [host])
     guest.call(f"/bin/ip link del {tap.DEVICE}")
     result = tap.job.wait(10)
     test.check(result.status == 1 and f"TAP device {tap.DEVICE}" in result.err, f"the device went, and: {result.err}")
