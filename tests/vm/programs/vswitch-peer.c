@@ -9,6 +9,7 @@
  *	hostile MS SEED         calls anything with anything in its memory
  */
 
+#include <stdbool.h>
 #include <time.h>
 
 #include "../../../objects/vswitch/port.h"
@@ -68,23 +69,33 @@ static void put(uint32_t slot, unsigned long to, uint64_t number, uint32_t bytes
 	port_tx_set(port, 0, slot, bytes);
 }
 
-/* Dies if it is not what its sender has put together for us. */
+/* All words are those that the sender of such a packet puts into it. */
+static bool whole(const struct packet *packet, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < words(bytes); i++) {
+		if (packet->body[i] != word(packet, i))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * NULL: a hostile client's, which sends anything to all. Dies if a packet of ours is not what its sender has put
+ * together, or somebody else's. One that should have been ours and came as something else will be missed.
+ */
 static const struct packet *check(const struct port_part *part)
 {
+	static const uint8_t honest[5] = { 2 };
 	const struct packet *packet = (const void *)part->data;
+	bool ours;
 
-	/* A hostile one's. If it should have been a packet of ours, that will be missed. */
-	if (part->more || part->bytes < sizeof(*packet))
+	if (part->more || part->bytes < sizeof(*packet) + 8 || memcmp(packet->from, honest, sizeof(honest)) ||
+	    packet->type[0] != 0x88 || packet->type[1] != 0xb5)
 		return NULL;
-	if (packet->to[0] == 0xff || packet->type[1] != 0xb5)
-		return NULL;
-	if (memcmp(packet->to, port->config.mac, 6))
-		die("a packet to %02x:...:%02x", packet->to[0], packet->to[5]);
-	for (uint32_t i = 0; i < words(part->bytes); i++) {
-		if (packet->body[i] != word(packet, i))
-			die("packet %lu of %u: word %u is wrong", packet->number, packet->from[5], i);
-	}
-	return packet;
+	ours = !memcmp(packet->to, port->config.mac, 6);
+	if (whole(packet, part->bytes) != ours)
+		die("packet %lu of %u: %s", packet->number, packet->from[5], ours ? "it is not whole" : "it is not ours");
+	return ours ? packet : NULL;
 }
 
 /* Waits for packets: up to so many, at least one. */
