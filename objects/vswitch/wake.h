@@ -14,9 +14,11 @@
  *
  * `waits` is cleared before notify, never after: a receiver that wakes at once and waits anew must not have that taken
  * away. A sender that does not see `waits` since another has just cleared it relies on that one's notify, which comes
- * after both have published. But the other may die between the two: then it dies with the port's lock, whose word was
- * written before `waits` was cleared. So whoever does not see `waits`, but that lock taken, waits for it, and if its
- * holder is dead wakes the client itself. model/wait.pml goes through all orders.
+ * after both have published. But the other may die
+ * between the two: then it dies with the port's lock, whose word was written before `waits` was cleared. So whoever
+ *does not see `waits`, but that lock taken, wakes the client itself. It does not wait for the lock: its holder has just
+ *made the host run the client's VM, maybe on the very CPU that it needs to go on. model/wait.pml goes through all
+ *orders.
  */
 #ifndef ELISA_VSWITCH_WAKE_H
 #define ELISA_VSWITCH_WAKE_H
@@ -45,9 +47,18 @@ static APART void wake_ports(struct send *send)
 {
 	for (uint64_t ports = send->wake; ports; ports &= ports - 1) {
 		struct vswitch_port *port = &send->state->ports[__builtin_ctzll(ports)];
-		int dead = elisa_lock(&port->wake, send->info);
+		int dead = elisa_trylock(&port->wake, send->info);
 		uint64_t owner = VSWITCH_READ(port->owner);
 
+		if (dead == -EBUSY) {
+			elisa_lock_waiter waiter = { 0 };
+
+			if (owner)
+				elisa_notify(send->info, (uint32_t)(owner - 1));
+			/* If it is dead, the lock is free for the next one. */
+			elisa_lock_wait(send->info, &port->wake, &waiter);
+			continue;
+		}
 		if (owner && (wake_clear(send, port, (uint32_t)(owner - 1)) || dead)) {
 			VSWITCH_ADD(port->notified, 1);
 			elisa_notify(send->info, (uint32_t)(owner - 1));

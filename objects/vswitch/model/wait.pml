@@ -77,7 +77,7 @@ end_asleep:		atomic { events > 0 -> events = 0; asleep = false; flush() }
 proctype sender(byte me)
 {
 	byte burst, mine;
-	bool see_waits, see_wake, was_dead;
+	bool see_waits, see_wake, was_dead, busy;
 
 	do
 	:: burst < BURSTS ->
@@ -114,11 +114,15 @@ proctype sender(byte me)
 #ifdef NO_WAKE_LOCK
 			was_dead = false;
 #else
-			atomic { wake == 0 || wake == DEAD -> was_dead = (wake == DEAD); wake = me + 1 };
+			if
+			:: atomic { wake == 0 || wake == DEAD -> was_dead = (wake == DEAD); busy = false; wake = me + 1 }
+			:: atomic { wake != 0 && wake != DEAD -> busy = true }
+			fi;
 #endif
 			MAY_DIE;
 			if
-			:: waits || was_dead ->
+			:: busy -> events++
+			:: !busy && (waits || was_dead) ->
 #ifdef CLEAR_LATE
 				events++;
 				MAY_DIE;

@@ -94,7 +94,8 @@ static const struct packet *check(const struct port_part *part)
 		return NULL;
 	ours = !memcmp(packet->to, port->config.mac, 6);
 	if (whole(packet, part->bytes) != ours)
-		die("packet %lu of %u: %s", packet->number, packet->from[5], ours ? "it is not whole" : "it is not ours");
+		die("packet %lu of %u: %s", packet->number, packet->from[5],
+		    ours ? "it is not whole" : "it is not ours");
 	return ours ? packet : NULL;
 }
 
