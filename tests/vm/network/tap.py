@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Stock programs of sockets between VMs and with the host: elisa-tap and the virtual switch."""
 
+import errno
 import json
 import re
 
@@ -51,16 +52,22 @@ def copy(test, server, client, kilobytes=256):
 
 
 def ended(test, switch, nodes):
-    """Each ends when it is told to, and has lost nothing on the way to its device; no call was cut short."""
+    """Each ends when it is told to, and has refused nothing. No call was aborted, but for locks: a VM that is not let run for
+    long while it holds one loses it, as VMs share a CPU here."""
     aborts = [line for line in switch.events() if line.startswith("abort")]
-    test.equal(aborts, [], "calls that were aborted")
+    test.equal([line for line in aborts if f"error=-{errno.ECANCELED} " not in line], [], "calls that were aborted")
+    cut = 0
     for node in nodes:
         result = node.stop()
         test.equal(result.status, 0, f"{node.agent.name}: how elisa-tap ended ({result.err})")
         said = dict(re.findall(r"(\S+)=(\d+)", result.out.splitlines()[-1]))
-        test.equal((said["device-refused"], said["calls-cut"]), ("0", "0"), f"{node.agent.name}: refused, cut")
+        test.equal(said["device-refused"], "0", f"{node.agent.name}: packets that its device has refused")
         test.check(int(said["to-switch"]) and int(said["from-switch"]), f"{node.agent.name}: nothing was carried: {said}")
         test.check(not node.is_there(), f"{node.agent.name}: the device is still there")
+        cut += int(said["calls-cut"])
+    test.check(cut <= len(aborts), f"{cut} calls were cut short, but {len(aborts)} aborted")
+    if aborts:
+        say(f"  calls whose lock was taken from them: {len(aborts)}")
 
 
 def stock(test, operations=2000, megabytes=1):
