@@ -51,7 +51,7 @@ static inline void copy(uint8_t *to, const uint8_t *from, uint64_t bytes)
 static inline __attribute__((always_inline)) int copy_four_if(uint8_t *to, int64_t from, const uint64_t *word,
 							      uint64_t was)
 {
-	uint64_t a, b, c, d;
+	uint64_t a = 0, b = 0, c = 0, d = 0;
 
 	asm volatile goto("mov (%4,%5), %0\n\t"
 			  "mov 8(%4,%5), %1\n\t"
