@@ -22,6 +22,7 @@ COMMON = ("ca-certificates", "dkms", "gcc", "kmod", "libc6-dev", "libelf-dev", "
 RELEASES = {"bookworm": (("librte-bus-vdev23", "librte-ethdev23", "dpdk-dev"), ()),
             "trixie": ((), ("elisa-dpdk",))}  # a DPDK driver is for one version of DPDK
 TESTS = ("build", "tools", "modules", "driver")
+ENTER = 'mount -t sysfs -o ro none "$0/sys" && exec chroot "$0" "$@"'
 RUN_TEST = "mkdir /tmp/test; cd /source && debian/tests/$0; s=$?; rm -r /tmp/test; [ $s = 77 ] || exit $s"
 # What any use of apt, dpkg, depmod and dkms changes.
 VOLATILE = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg",
@@ -65,7 +66,7 @@ class Tree:
                "DEBIAN_FRONTEND": "noninteractive", **variables}
         return run("env", "-i", *(f"{name}={value}" for name, value in env.items()),
                    "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", f"--mount-proc={self.root}/proc",
-                   "chroot", self.root, *command, log=self.folder / f"{what.replace(' ', '-')}.log", what=f"{self.name}: {what}")
+                   "sh", "-c", ENTER, self.root, *command, log=self.folder / f"{what.replace(' ', '-')}.log", what=f"{self.name}: {what}")
 
     def files(self):
         """All that lies in it, but for what changes with any use of apt."""
