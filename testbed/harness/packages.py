@@ -66,7 +66,8 @@ class Tree:
                "DEBIAN_FRONTEND": "noninteractive", **variables}
         return run("env", "-i", *(f"{name}={value}" for name, value in env.items()),
                    "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", f"--mount-proc={self.root}/proc",
-                   "sh", "-c", ENTER, self.root, *command, log=self.folder / f"{what.replace(' ', '-')}.log", what=f"{self.name}: {what}")
+                   "sh", "-c", ENTER, self.root, *command,
+                   log=self.folder / f"{what.replace(' ', '-')}.log", what=f"{self.name}: {what}")
 
     def files(self):
         """All that lies in it, but for what changes with any use of apt."""
