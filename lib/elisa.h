@@ -165,7 +165,8 @@ int elisa_function_find(struct elisa_attachment *attachment, const char *name, s
 /*
  * Calls the function with its arguments, and returns what it returned, or a negative errno if the call was ended:
  * ESHUTDOWN (the object is gone), ETIME (it took too long), EFAULT (it touched what it may not), EINTR (the VM was
- * stopped meanwhile), ENODEV (detached), EPERM (this process may not mask interrupts).
+ * stopped meanwhile), ECANCELED (it held a lock and did not run, so that the lock was taken from it), ENODEV
+ * (detached), EPERM (this process may not mask interrupts).
  *
  * The thread's first call asks the kernel for the right to mask interrupts, which the thread then keeps: a process that
  * calls can reach the VM's I/O ports. Later calls enter the kernel no more, and take no lock.
