@@ -312,6 +312,11 @@ void elisa_vcpu_yield_to(struct kvm_vcpu *vcpu)
 	yield_to_vcpu(vcpu);
 }
 
+bool elisa_vcpu_waits_for_cpu(const struct kvm_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->preempted);
+}
+
 unsigned long elisa_vm_address(struct kvm *kvm, gpa_t gpa, u64 *bytes)
 {
 	struct kvm_memory_slot *slot;

@@ -57,6 +57,8 @@ void elisa_vcpu_nudge(struct kvm_vcpu *vcpu);
 
 /* Gives the rest of this thread's time slice to that of the vCPU, if it is runnable and does not run. */
 void elisa_vcpu_yield_to(struct kvm_vcpu *vcpu);
+/* Is its thread runnable, in KVM, but others run on its CPU? */
+bool elisa_vcpu_waits_for_cpu(const struct kvm_vcpu *vcpu);
 
 /* --- a VM */
 
