@@ -15,7 +15,7 @@ static unsigned int lock_limit_us = 1000;
 module_param(lock_limit_us, uint, 0644);
 MODULE_PARM_DESC(lock_limit_us, "a lock that a call waits for is taken from its holder after this long (1000)");
 
-#define ASKS 16 /* of a waiter at least: each lets the holder run, if it can */
+#define ASKS 16      /* of a waiter at least: each lets the holder run, if it can */
 #define SLEEP_US 500 /* of a waiter whose holder waits for a CPU */
 
 static u32 call_of(const struct elisa_pair *pair)
@@ -114,7 +114,8 @@ static void let_run(struct kvm_vcpu *holder)
 	if (!holder)
 		return;
 	elisa_vcpu_yield_to(holder);
-	/* The scheduler yields to a thread only as far as that is fair to all others. What does not run leaves its CPU. */
+	/* The scheduler yields to a thread only as far as that is fair to all others. What does not run leaves its CPU.
+	 */
 	if (elisa_vcpu_waits_for_cpu(holder))
 		usleep_range(SLEEP_US, 2 * SLEEP_US);
 	/* Destroying a VM takes locks of KVM's under which others wait for this vCPU. */

@@ -38,6 +38,9 @@ static inline uint32_t win(struct kv_call *call, struct kv_item *item, uint32_t 
 
 	if (bytes & KV_BYTES_WON)
 		return KV_LOST;
+	/* Whoever cannot be told would leave it stale for good. */
+	if (!(options & KV_WIN))
+		return 0;
 	if (options & KV_RECACHE && item->expiry && (int64_t)(item->expiry - call->now) < recache)
 		wanted = 1;
 	if (wanted)

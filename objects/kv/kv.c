@@ -12,7 +12,7 @@ ELISA_ENTRY(kv_fetch, uint64_t where, uint64_t which, uint64_t room)
 	if (result)
 		return result;
 	options = KV_READ(call.slot->options);
-	if (options & ~(KV_TOUCH | KV_CREATE | KV_RECACHE | KV_NO_VALUE | KV_KEEP))
+	if (options & ~(KV_TOUCH | KV_CREATE | KV_RECACHE | KV_NO_VALUE | KV_KEEP | KV_WIN))
 		return -EINVAL;
 	result = fetch(&call, room, options);
 	if (options & KV_TOUCH) {

@@ -60,12 +60,13 @@ enum kv_mode {
 #define KV_CREATE                                                                                                     \
 	(1u << 6)            /* make one if there is none: kv_fetch empty, kv_count with `initial`, kv_store (APPEND) \
 			      */
-#define KV_RECACHE (1u << 7) /* kv_fetch: one that has fewer seconds left is to be made anew by one reader */
+#define KV_RECACHE (1u << 7) /* kv_fetch, with KV_WIN: also one that has fewer seconds left is to be made anew */
 #define KV_STALE \
 	(1u << 8) /* kv_delete: do not, but mark it; kv_store: also with a smaller cas than it has, and mark it */
 #define KV_DOWN (1u << 9)      /* kv_count: take away; not below 0 */
 #define KV_NO_VALUE (1u << 10) /* kv_fetch: not its value; it does not count as read */
 #define KV_KEEP (1u << 11)     /* kv_fetch: it is not marked as read */
+#define KV_WIN (1u << 12)      /* kv_fetch: a reader that can be the one to make a stale item anew, if it is told so */
 
 /* An item's state. */
 #define KV_FETCHED (1u << 0) /* it was read before */

@@ -207,8 +207,8 @@ void meta_get(struct session *session, const struct words *words)
 
 	if (!meta_parse(session, words, 2, &meta))
 		return;
-	slot->options =
-		(meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) | (meta.has['R'] ? KV_RECACHE : 0);
+	slot->options = KV_WIN | (meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) |
+			(meta.has['R'] ? KV_RECACHE : 0);
 	slot->expiry = meta.touch;
 	slot->create = meta.create;
 	slot->recache = meta.recache;
