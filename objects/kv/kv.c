@@ -192,6 +192,9 @@ static long count_locked(struct kv_call *call, uint32_t options, uint64_t room)
 		old = item->bytes & KV_BYTES_MASK;
 		if (old > bytes)
 			recipe.part[recipe.parts++].bytes = old - bytes;
+		/* As memcached's: a number that has room where the old one was is the same item. */
+		if (bytes <= old)
+			recipe.state = item->bytes & (KV_BYTES_STALE | KV_BYTES_WON);
 		recipe.flags = item->flags;
 		recipe.expiry = item->expiry;
 		if (options & KV_TOUCH)
