@@ -77,16 +77,5 @@ def memory(test, huge="2m", megabytes=128):
     test.host.call("echo 0 > /proc/sys/vm/nr_hugepages; umount /dev/hugepages")
 
 
-def deep(test):
-    """Guests with five levels of page tables."""
-    aborts = objects(test)
-    guest = test.guest(vcpus=2)
-    test.check("la57" in guest.call("cat /proc/cpuinfo"), "its CPU has no five levels")
-    use(test, guest, "five levels")
-    flat = test.guest(vcpus=2, command_line="no5lvl")
-    use(test, flat, "four levels beside it")
-    test.equal(aborts(), [], "calls that were aborted")
-
-
 def run(test, what, **options):
     globals()[what](test, **options)
