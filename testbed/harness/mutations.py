@@ -219,13 +219,13 @@ def test_all(names, jobs):
 
 # --- in the copied tree
 
-def build_user_space():
-    """All that can be built: None, or the check of the build that failed with what it said."""
+def build_user_space(targets):
+    """TARGETS, all that can be built for none: None, or the check of the build that failed with what it said."""
     if not (setup.BUILD / "build.ninja").exists():
         shutil.rmtree(setup.BUILD / "meson-private", ignore_errors=True)
         # A guard's absence may leave something unused.
         run("meson", "setup", "-Dwerror=false", setup.BUILD, TREE, what="configuring user space")
-    output = subprocess.run(["ninja", "-C", str(setup.BUILD), "-k", "0"], capture_output=True, text=True, check=False).stdout
+    output = subprocess.run(["ninja", "-C", str(setup.BUILD), "-k", "0", *targets], capture_output=True, text=True, check=False).stdout
     lines = output.splitlines()
     failed = None
     for number, line in enumerate(lines):
@@ -261,12 +261,18 @@ def outcome_of(outcome):
     return {"kind": "caught", "test": outcome.entry.name, "text": reason(outcome)}
 
 
+def needs_itself_alone(entry):
+    """Is it a program that nothing else has to be built for?"""
+    return isinstance(entry, testlist.Unit) and entry.file.is_relative_to(setup.BUILD)
+
+
 def find_out(tests):
     """The first of TESTS that fails, as a dictionary: kind, test, text."""
     known = {entry.name: entry for entry in testlist.load()}
     known |= {entry.name: entry for entry in testlist.load(long=True) if entry.name not in known}
     entries = [known[name] for name in tests if name not in BUILD_CHECKS]
-    failed = build_user_space()
+    alone = len(entries) == len(tests) and all(needs_itself_alone(entry) for entry in entries)
+    failed = build_user_space([str(entry.file.relative_to(setup.BUILD)) for entry in entries] if alone else [])
     if failed:
         return {"kind": "caught", "test": failed[0], "text": failed[1]}
     build_modules(entries)
