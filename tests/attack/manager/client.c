@@ -110,9 +110,7 @@ static void large_buffer(struct asker *asker, u32 attachment, u32 flags, u64 mos
 
 void ask_as_client(struct asker *asker)
 {
-	static const u32 buffers[] = {
-		ELISA_BUFFERS_MAX - 1, ELISA_BUFFERS_MAX, ELISA_BUFFERS_MAX + 1, 1000, 1u << 16, 1u << 31, ~0u
-	};
+	static const u32 buffers[] = { 0, ELISA_BUFFERS_MAX - 1, 1000, 1u << 16, 1u << 31, ~0u };
 	int attachment;
 
 	for (u32 scheme = ELISA_SCHEME_DIRECT + 1; scheme; scheme <<= 1)
@@ -121,6 +119,9 @@ void ask_as_client(struct asker *asker)
 	judge(attachment > 0, "attach", 0, 0, attachment);
 	for (unsigned int i = 0; i < ARRAY_SIZE(buffers); i++)
 		expect("a buffer that is none", unshare(asker, attachment, buffers[i]), -ENOENT);
+	/* All that a host which did not look would find behind its own array. */
+	for (u32 buffer = ELISA_BUFFERS_MAX; buffer < ELISA_EXCHANGE_FIRST; buffer++)
+		expect("a buffer that cannot be", unshare(asker, attachment, buffer), -ENOENT);
 	large_buffer(asker, attachment, 0, BUFFER_BYTES);
 	large_buffer(asker, attachment, ELISA_SHARE_EXCHANGE, ELISA_EXCHANGE_BYTES);
 	exchange(asker, attachment);
