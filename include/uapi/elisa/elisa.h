@@ -159,7 +159,8 @@ struct elisa_ioc_attach {
 	__u64 memory_bytes;
 	__u64 memory_gpa; /* direct: where the driver finds the object's memory */
 	__u32 by_ioctl;   /* functions are called by ELISA_IOC_CALL */
-	__u32 reserved;
+	__u32 vm;         /* direct: what trusted code is told of the attachment, in struct elisa_info */
+	__u64 value;
 };
 
 struct elisa_ioc_function {

@@ -85,15 +85,19 @@
  * Who a lock's holder is: the number that the host wrote into the lowest word of the vCPU's stack for this attachment,
  * and the low half of its count of calls. A lock's word is that, 0, or ELISA_LOCK_DEAD: taken by the host from a holder
  * that does not go on. A waiter asks the host for that now and then: VMCALL with RAX = ELISA_LOCK_WAIT, RDI = the
- * lock's address, in the object's memory; all registers stay.
+ * lock's address, in the object's memory, RSI = the number of its attachment; all registers stay.
+ *
+ * Nobody can stop code that is mapped directly: a lock is its attachment's as long as that lives, by ELISA_LOCK_OF(its
+ * number). Only of such code, which is not inside, RSI is looked at.
  */
 #define ELISA_LOCK_OWNER_OFFSET ELISA_STACK_OFFSET
 #define ELISA_LOCK_DEAD ELISA__UL(0xffffffffffffffff)
 #define ELISA_LOCK_WAIT 0x454c4955
+#define ELISA_LOCK_OF(attachment) ((__u64)(attachment) + 1) /* below 2^32: no vCPU's; not 0 */
 
 /*
- * Wakes the client of another attachment of the same object: VMCALL with RAX = ELISA_NOTIFY, RDI = its number; all
- * registers stay. A number that there is not, or not any more, is nothing to wake.
+ * Wakes the client of another attachment of the same object: VMCALL with RAX = ELISA_NOTIFY, RDI = its number, RSI
+ * as above; all registers stay. A number that there is not, or not any more, is nothing to wake.
  */
 #define ELISA_NOTIFY 0x454c4956
 

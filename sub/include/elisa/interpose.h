@@ -43,7 +43,7 @@ struct elisa_interpose_waiter {
 
 static inline __u64 elisa_interpose_lock_word(__u32 attachment)
 {
-	return (__u64)attachment + 1; /* below 2^32: no vCPU's; not 0 */
+	return ELISA_LOCK_OF(attachment);
 }
 
 /* Around what holds a lock: it does not stop in between. */

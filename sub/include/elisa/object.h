@@ -208,8 +208,11 @@ typedef struct {
 } elisa_lock_waiter;
 static inline void elisa_lock_wait(const struct elisa_info *info, struct elisa_lock *lock, elisa_lock_waiter *waiter)
 {
-	(void)info, (void)waiter;
-	asm volatile("vmcall" : : "a"((uint64_t)ELISA_LOCK_WAIT), "D"(lock) : "memory");
+	(void)waiter;
+	asm volatile("vmcall"
+		     :
+		     : "a"((uint64_t)ELISA_LOCK_WAIT), "D"(lock), "S"((uint64_t)info->attachment)
+		     : "memory");
 }
 #endif
 
@@ -224,8 +227,10 @@ void elisa_notify(const struct elisa_info *info, uint32_t attachment); /* the te
 #else
 static inline void elisa_notify(const struct elisa_info *info, uint32_t attachment)
 {
-	(void)info;
-	asm volatile("vmcall" : : "a"((uint64_t)ELISA_NOTIFY), "D"((uint64_t)attachment) : "memory");
+	asm volatile("vmcall"
+		     :
+		     : "a"((uint64_t)ELISA_NOTIFY), "D"((uint64_t)attachment), "S"((uint64_t)info->attachment)
+		     : "memory");
 }
 #endif
 
