@@ -154,6 +154,8 @@ static void fill(struct elisa_ioc_attach *attach, const struct elisa_ioc_attach 
 	attach->attachment = answer->attachment;
 	attach->memory_bytes = answer->memory_bytes;
 	attach->memory_gpa = 0;
+	attach->vm = answer->vm;
+	attach->value = answer->value;
 }
 
 int elisa_attachment_get(struct elisa_attachment **gotten, struct elisa_ioc_attach *attach, struct elisa_why *why)

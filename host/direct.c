@@ -186,5 +186,10 @@ void elisa_direct_detach(struct elisa_attachment *attachment)
 
 void elisa_direct_describe(const struct elisa_attachment *attachment, struct elisa_ioc_attach *attach)
 {
-	attach->memory_gpa = attachment->direct ? gpa_of(attachment->direct) : 0;
+	attach->memory_gpa = 0;
+	if (!attachment->direct)
+		return;
+	attach->memory_gpa = gpa_of(attachment->direct);
+	attach->vm = attachment->info->vm;
+	attach->value = attachment->info->value;
 }

@@ -25,7 +25,8 @@ struct elisa_taken {
 /* What somebody waits for. */
 struct elisa_lock_waiter {
 	u64 word, since_ns;
-	u32 asked; /* how often */
+	u32 asked;   /* how often */
+	bool sleeps; /* for a while, or the holder does not get on */
 };
 
 struct elisa_cpu {
@@ -80,6 +81,10 @@ void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
 /* The lock at ADDRESS is taken from a holder that does not go on. In a vCPU's thread, its call taken out; elisa_lock is
  * not held. */
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address);
+/* The same for a client that has the attachment with that number mapped directly: the trusted code runs outside. */
+void elisa_lock_wait_outside(struct elisa_vm *vm, struct elisa_lock_waiter *waiter, u64 number, u64 address);
+/* Likewise wakes the client of another one of the object's attachments, by its number. */
+void elisa_notify_outside(struct elisa_vm *vm, u64 number, u32 to);
 /*
  * Waits until the calls that are inside OBJECT now have ended, or beyond their limit: nobody takes it for granted. With
  * elisa_lock held.

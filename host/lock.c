@@ -40,15 +40,18 @@ static struct elisa_pair *find_holder(const struct elisa_object *object, u64 wor
 	return NULL;
 }
 
-/* The host's kernel holds it for a call of that attachment, which ends by itself: it is neither stopped nor aborted. */
-static bool held_by_host(const struct elisa_object *object, u64 word)
+/*
+ * It is held for an attachment whose calls cannot be aborted: the host's kernel executes them, and they end by
+ * themselves; or the client itself does, on memory that is mapped into its VM.
+ */
+static const struct elisa_attachment *find_other_holder(const struct elisa_object *object, u64 word)
 {
-	struct elisa_attachment *attachment;
+	const struct elisa_attachment *attachment;
 
 	list_for_each_entry(attachment, &object->attachments, in_object)
-		if (elisa_interpose_lock_word(attachment->id) == word)
-			return attachment->scheme == ELISA_SCHEME_VMCALL;
-	return false;
+		if (ELISA_LOCK_OF(attachment->id) == word)
+			return attachment->scheme == ELISA_SCHEME_GATE ? NULL : attachment;
+	return NULL;
 }
 
 /* Has the same word been waited for beyond the limit? A waiter that comes again after long has waited all the time. */
@@ -71,10 +74,17 @@ static struct kvm_vcpu *wait(struct elisa_lock_waiter *waiter, const struct elis
 {
 	u64 *lock = page_address(elisa_memory_page(object->memory, offset)) + offset_in_page(offset);
 	u64 word = READ_ONCE(*lock);
+	const struct elisa_attachment *other;
 	struct elisa_pair *holder;
 
-	if (!word || word == ELISA_LOCK_DEAD || held_by_host(object, word))
+	if (!word || word == ELISA_LOCK_DEAD)
 		return NULL;
+	other = find_other_holder(object, word);
+	if (other) {
+		/* By which of its VM's vCPUs is not known. */
+		waiter->sleeps = other->scheme == ELISA_SCHEME_DIRECT;
+		return NULL;
+	}
 	holder = find_holder(object, word);
 	/* A holder whose call has ended without unlocking, or who is gone, is in nobody's way. */
 	if (holder && call_of(holder) == (u32)word) {
@@ -109,8 +119,11 @@ static struct kvm_vcpu *wait_by(const struct elisa_attachment *attachment, struc
 	return wait(waiter, object, offset);
 }
 
-static void let_run(struct kvm_vcpu *holder)
+static void let_run(struct kvm_vcpu *holder, struct elisa_lock_waiter *waiter)
 {
+	if (waiter->sleeps)
+		usleep_range(SLEEP_US, 2 * SLEEP_US);
+	waiter->sleeps = false;
 	if (!holder)
 		return;
 	elisa_vcpu_yield_to(holder);
@@ -135,7 +148,42 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	if (waiter)
 		holder = wait_by(waiter->attachment, &cpu->waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
 	mutex_unlock(&elisa_lock);
-	let_run(holder);
+	let_run(holder, &cpu->waiter);
+}
+
+/* With elisa_lock held: NULL unless that is its number, and it is mapped into the VM directly. */
+static struct elisa_attachment *find_direct(struct elisa_vm *vm, u64 number)
+{
+	struct elisa_attachment *attachment = elisa_attachment_find(vm, number);
+
+	if (!attachment || attachment->id != number || attachment->scheme != ELISA_SCHEME_DIRECT || attachment->state)
+		return NULL;
+	return attachment;
+}
+
+void elisa_lock_wait_outside(struct elisa_vm *vm, struct elisa_lock_waiter *waiter, u64 number, u64 address)
+{
+	const struct elisa_attachment *attachment;
+	struct kvm_vcpu *holder = NULL;
+
+	if (!mutex_trylock(&elisa_lock))
+		return;
+	attachment = find_direct(vm, number);
+	if (attachment)
+		holder = wait_by(attachment, waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
+	mutex_unlock(&elisa_lock);
+	let_run(holder, waiter);
+}
+
+void elisa_notify_outside(struct elisa_vm *vm, u64 number, u32 to)
+{
+	const struct elisa_attachment *attachment;
+
+	mutex_lock(&elisa_lock);
+	attachment = find_direct(vm, number);
+	if (attachment)
+		elisa_attachment_wake_number(attachment->object, to);
+	mutex_unlock(&elisa_lock);
 }
 
 void elisa_interpose_lock_begin(void)
@@ -152,7 +200,7 @@ EXPORT_SYMBOL_GPL(elisa_interpose_lock_end);
 
 void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, struct elisa_interpose_waiter *state)
 {
-	struct elisa_lock_waiter waiter = { state->word, state->since_ns, state->asked };
+	struct elisa_lock_waiter waiter = { .word = state->word, .since_ns = state->since_ns, .asked = state->asked };
 	/* Its call is under way: elisa_call_srcu is held. */
 	const struct elisa_attachment *attachment = elisa_attachment_of_number(info->attachment);
 	struct kvm_vcpu *holder = NULL;
@@ -167,7 +215,7 @@ void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, 
 		mutex_unlock(&elisa_lock);
 	}
 	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns, waiter.asked };
-	let_run(holder);
+	let_run(holder, &waiter);
 	cond_resched();
 	while (held--)
 		preempt_disable();

@@ -73,6 +73,8 @@ static int map_info(struct elisa_direct *direct, const struct elisa_ioc_attach *
 	error = map_anonymous(ELISA_INFO_OFFSET, sizeof(*info));
 	if (error)
 		return error;
+	info->value = attach->value;
+	info->vm = attach->vm;
 	info->attachment = attach->attachment;
 	info->writable = attach->writable;
 	if (attach->memory_bytes)
@@ -83,6 +85,29 @@ static int map_info(struct elisa_direct *direct, const struct elisa_ioc_attach *
 		info->functions[i] = elisa_image_entry(&direct->image, i).address;
 	direct->info = info;
 	return 0;
+}
+
+/*
+ * The two words of a vCPU's stack where trusted code reads who holds a lock. They are the same for all threads: among
+ * these it is only known that somebody holds it, which is enough as nobody takes it away.
+ */
+static int map_stack(const struct elisa_ioc_attach *attach)
+{
+	uint64_t word = ELISA_LOCK_OF(attach->attachment);
+	char *stack = (char *)(ELISA_BASE + ELISA_STACK_OFFSET);
+	int error;
+
+	error = map_anonymous(ELISA_STACK_OFFSET, ELISA_STACK_SIZE);
+	if (error)
+		return error;
+	*(uint32_t *)(stack + ELISA_LOCK_OWNER_OFFSET - ELISA_STACK_OFFSET) = (uint32_t)(word >> 32);
+	*(uint32_t *)(stack + ELISA_STACK_SIZE - ELISA_FRAME_CALLS) = (uint32_t)word;
+	return 0;
+}
+
+static void unmap_stack(void)
+{
+	munmap((void *)(ELISA_BASE + ELISA_STACK_OFFSET), ELISA_STACK_SIZE);
 }
 
 static int map_memory(struct elisa_direct *direct, int fd, const struct elisa_ioc_attach *attach)
@@ -130,12 +155,17 @@ int elisa_direct_map(struct elisa_direct **direct, int fd, const struct elisa_io
 	error = map_part(&new->image, ELISA_PART_DATA, PROT_READ | PROT_WRITE);
 	if (error)
 		goto unmap_rodata;
-	error = map_info(new, attach);
+	error = map_stack(attach);
 	if (error)
 		goto unmap_data;
+	error = map_info(new, attach);
+	if (error)
+		goto unmap_stack;
 	*direct = new;
 	return 0;
 
+unmap_stack:
+	unmap_stack();
 unmap_data:
 	unmap_part(&new->image, ELISA_PART_DATA);
 unmap_rodata:
@@ -158,6 +188,7 @@ void elisa_direct_unmap(struct elisa_direct *direct)
 	if (!direct)
 		return;
 	munmap(direct->info, sizeof(*direct->info));
+	unmap_stack();
 	unmap_part(&direct->image, ELISA_PART_DATA);
 	unmap_part(&direct->image, ELISA_PART_RODATA);
 	unmap_part(&direct->image, ELISA_PART_CODE);

@@ -155,7 +155,8 @@ int elisa_attach(struct elisa_attachment **attachment, const char *name, enum el
 
 /*
  * The same without any isolation: maps the object's memory, and the code of the same ELF file, into this process. One
- * at a time: else EBUSY.
+ * at a time: else EBUSY. Locks of the object work with those of all others; but nobody takes one from code that cannot
+ * be stopped, as long as this VM has the object attached so.
  */
 int elisa_attach_direct(struct elisa_attachment **attachment, const char *name, const char *path);
 

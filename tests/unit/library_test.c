@@ -81,6 +81,9 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		attach->slot = 3;
 		attach->writable = 1;
 		attach->memory_bytes = MEMORY_BYTES;
+		attach->attachment = 77;
+		attach->vm = 6;
+		attach->value = 1234567890123;
 		return 0;
 	}
 	case ELISA_IOC_FUNCTION:
@@ -315,6 +318,32 @@ static void direct_arguments_and_buffers(void **state)
 	free(page);
 }
 
+/* An object that takes a lock finds who it is, and any object what its manager has said. */
+static void direct_locks(void **state)
+{
+	const struct elisa_info *info = (struct elisa_info *)(ELISA_BASE + ELISA_INFO_OFFSET);
+	struct elisa_attachment *attachment;
+	struct elisa_function add, repaired;
+	/* The lock, the two numbers, how often they were repaired. */
+	uint64_t *vault = (uint64_t *)(device + ELISA_MMAP_MEMORY);
+
+	(void)state;
+	assert_int_equal(elisa_attach_direct(&attachment, "vault", CODE_VAULT), 0);
+	assert_int_equal(info->attachment, 77);
+	assert_int_equal(info->vm, 6);
+	assert_int_equal(info->value, 1234567890123);
+	assert_int_equal(elisa_function_find(attachment, "add", &add), 0);
+	assert_int_equal(elisa_function_find(attachment, "repaired", &repaired), 0);
+	assert_int_equal(elisa_call1(&add, 1), 1);
+	assert_int_equal(vault[0], 0);
+	vault[0] = ELISA_LOCK_DEAD;
+	assert_int_equal(elisa_call1(&add, 1), 2);
+	assert_int_equal(vault[0], 0);
+	assert_int_equal(elisa_call0(&repaired), 1);
+	elisa_detach(attachment);
+	assert_false(is_mapped(ELISA_BASE + ELISA_STACK_OFFSET));
+}
+
 static void manager(void **state)
 {
 	struct elisa_object_event event = { .attachment = 9 };
@@ -362,6 +391,7 @@ int main(void)
 		CASE(names),
 		CASE(direct),
 		CASE(direct_arguments_and_buffers),
+		CASE(direct_locks),
 		CASE(manager),
 	};
 

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: MIT
 """A lock in an object: kept while its holders go on, taken from one that is stopped, killed, or does not end."""
 
+from harness import elisa
+
 CALLS = 3000
 FOREVER = 1_000_000_000  # turns
 
 
-def vault(test, count, **parameters):
+CODE = elisa.BUILD / "tests" / "vm" / "objects" / "vault" / "vault.elf"
+
+
+def vault(test, count, direct=False, **parameters):
     test.elisa(**parameters)
     guests = [test.elisa_guest(guest) for guest in test.guests(count, vcpus=2)]
-    code = test.build / "tests" / "vm" / "objects" / "vault" / "vault.elf"
-    test.manager(code, name="vault", vetted=True, grant="all")
+    test.manager(CODE, name="vault", vetted=True, grant="all", direct=direct)
     return guests
 
 
-def start(test, guest, calls, turns, threads=1):
-    job = guest.start(f"{test.program(guest, 'vault')} vault {calls} {turns} {threads}")
+def start(test, guest, calls, turns, threads=1, direct=False):
+    scheme = f"direct={elisa.place(guest, CODE)}" if direct else "gate"
+    job = guest.start(f"{test.program(guest, 'vault')} vault {calls} {turns} {threads} {scheme}")
     job.expect("^attached")
     return job
 
@@ -80,6 +85,30 @@ def endless(test):
     test.equal(result(holder)["aborted"], 1, "the call that does not end")
     said = result(start(test, guests[1], 100, 1))
     test.equal((said["done"], said["aborted"], said["repaired"]), (100, 0, 1), "the other VM's calls")
+
+
+def direct(test):
+    """VMs that have the object mapped directly take the same lock: kept from others, found again when one is killed."""
+    mapped, by_gate, other = vault(test, 3, direct=True, call_limit_ms=1_000_000)
+    jobs = [start(test, guest, CALLS, 50, threads=2, direct=guest is not by_gate) for guest in (mapped, by_gate, other)]
+    results = [result(job) for job in jobs]
+    for each, aborted in zip(results, (0, CALLS // 50, 0)):
+        test.equal(each["done"] + each["aborted"], 2 * CALLS, "calls that returned")
+        test.check(each["aborted"] <= aborted, f"aborted calls: {results}")
+    repaired = max(each["repaired"] for each in results)
+    # Held for longer than the limit on locks: nobody can take it from who cannot be stopped.
+    kept = start(test, mapped, 1, 3_000_000, direct=True)
+    test.equal(result(start(test, other, 20, 1, direct=True)), {"done": 20, "aborted": 0, "repaired": repaired}, "calls that waited")
+    test.equal(result(kept)["done"], 1, "the call that was waited for")
+    hold(test, by_gate)
+    by_gate.kill()
+    said = result(start(test, mapped, 100, 1, direct=True))
+    test.equal(said, {"done": 100, "aborted": 0, "repaired": repaired + 1}, "calls after the lock of a VM that called was taken")
+    start(test, mapped, 1, FOREVER, direct=True)
+    test.host.call("usleep 200000")
+    mapped.kill()
+    said = result(start(test, other, 100, 1))
+    test.equal(said, {"done": 100, "aborted": 0, "repaired": repaired + 2}, "calls after a VM with the memory was killed")
 
 
 def run(test, what):

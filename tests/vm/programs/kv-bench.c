@@ -9,7 +9,6 @@
 
 #include "marker.h"
 #include "program.h"
-#include "../../../include/uapi/elisa/layout.h"
 
 #include "../../../objects/kv/client.h"
 
@@ -23,21 +22,6 @@ __attribute__((noipa)) static long plain(const struct kv_client *unused)
 	return 0;
 }
 
-/*
- * What runs in this process is told no value by anybody, and has no stack of a vCPU's, where a lock's owner is found:
- * it says itself that it is the first VM, and who it is.
- */
-static void be_direct(void)
-{
-	uint32_t *stack = mmap((void *)(ELISA_BASE + ELISA_STACK_OFFSET), ELISA_STACK_SIZE, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-
-	if (stack == MAP_FAILED)
-		die("no room for a stack: %s", strerror(errno));
-	*stack = (uint32_t)getpid();
-	((struct elisa_info *)(ELISA_BASE + ELISA_INFO_OFFSET))->value = 1;
-}
-
 static void open_cache(const char *name, const char *scheme)
 {
 	int direct = !strncmp(scheme, "direct=", 7);
@@ -49,8 +33,6 @@ static void open_cache(const char *name, const char *scheme)
 
 	if (error)
 		die("%s: %s: %s", name, strerror(-error), elisa_reason());
-	if (direct)
-		be_direct();
 	error = kv_client_init(&client, &kv, KV_VALUE_MAX);
 	if (error)
 		die("slot: %s: %s", strerror(-error), elisa_reason());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * vault NAME CALLS TURNS [THREADS]: adds to the object `vault` CALLS times in each thread, holding its lock for TURNS.
- * Prints how many calls were carried out, how many aborted, the sum, and how often the lock was taken from somebody.
+ * vault NAME CALLS TURNS [THREADS [SCHEME]]: adds to the object `vault` CALLS times in each thread, holding its lock
+ * for TURNS. Prints how many calls were carried out, how many aborted, the sum, and how often the lock was taken from
+ * somebody.
  */
 #include <pthread.h>
 
@@ -34,11 +35,11 @@ int main(int count, char **arguments)
 	unsigned long threads;
 
 	if (count < 4)
-		die("vault NAME CALLS TURNS [THREADS]");
+		die("vault NAME CALLS TURNS [THREADS [SCHEME]]");
 	calls = number(arguments[2]);
 	turns = number(arguments[3]);
 	threads = count > 4 ? number(arguments[4]) : 1;
-	attachment = attach(arguments[1], "gate");
+	attachment = attach(arguments[1], count > 5 ? arguments[5] : "gate");
 	add = find(attachment, "add");
 	repaired = find(attachment, "repaired");
 	puts("attached");

@@ -2,15 +2,17 @@
 /* Two numbers that are the same whenever nobody holds the lock: what a lock is for, for tests of locks. */
 #include <elisa/object.h>
 
-static ELISA_SHARED struct elisa_lock lock;
-static ELISA_SHARED volatile uint64_t left, right, repairs;
+static ELISA_SHARED struct {
+	struct elisa_lock lock;
+	volatile uint64_t left, right, repairs;
+} vault;
 
 /* Idempotent and short, as whoever repairs may be killed as well. */
 static void take(const struct elisa_info *info)
 {
-	if (elisa_lock(&lock, info) == -EOWNERDEAD) {
-		right = left;
-		repairs++;
+	if (elisa_lock(&vault.lock, info) == -EOWNERDEAD) {
+		vault.right = vault.left;
+		vault.repairs++;
 	}
 }
 
@@ -20,15 +22,15 @@ ELISA_ENTRY(add, uint64_t turns)
 	long result;
 
 	take(info);
-	result = left == right ? (long)++left : -EIO;
+	result = vault.left == vault.right ? (long)++vault.left : -EIO;
 	for (volatile uint64_t turn = 0; turn < turns; turn++)
 		;
-	right = left;
-	elisa_unlock(&lock, info);
+	vault.right = vault.left;
+	elisa_unlock(&vault.lock, info);
 	return result;
 }
 
 ELISA_ENTRY(repaired)
 {
-	return (long)repairs;
+	return (long)vault.repairs;
 }
