@@ -12,7 +12,10 @@ TREE = Path(__file__).resolve().parents[2]
 SOURCES = TREE / "docs" / "man"
 BUILT = TREE / "build" / "docs" / "man"
 CONTROL = TREE / "build" / "tools" / "elisactl" / "elisactl"
-MANAGER = TREE / "build" / "objects" / "elisa-manager"
+PROGRAMS = {path.name: path for path in (TREE / "build" / name for name in (
+    "objects/elisa-manager", "objects/kv/elisa-kv", "objects/vswitch/elisa-vswitch", "tools/elisa-memcached/elisa-memcached",
+    "tools/elisa-tap/elisa-tap"))}
+COMMON = {"--help", "--usage", "-?"}
 EVERYWHERE = {"--json", "--help", "--usage", "--version", "-j", "-?", "-V"}
 
 
@@ -35,7 +38,7 @@ def plain(text):
 def options_of(*command):
     """Those that --help lists."""
     shown = subprocess.run([*command], capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"(?:^|[ ,])(--[a-z]+|-[a-zA-Z?])(?=[ ,=\n\[])", "\n".join(
+    return set(re.findall(r"(?:^|[ ,])(--[a-z-]+|-[a-zA-Z?])(?=[ ,=\n\[]|$)", "\n".join(
         line for line in shown.splitlines() if re.match(r" +-", line))))
 
 
@@ -110,11 +113,28 @@ class ToolTest(unittest.TestCase):
         codes = dict(re.findall(r"(\w+) = (\d)", re.search(r"enum \{ (DONE.*?) \}", read("tools", "elisactl", "elisactl.h"))[1]))
         self.assertEqual(sorted(codes.values()), re.findall(r"^\*(\d)\*$", section(page("elisactl.1"), "EXIT STATUS"), re.M))
 
-    def test_manager(self):
-        text = section(page("elisa-manager.1"), "OPTIONS")
-        for option in options_of(MANAGER, "--help"):
-            self.assertIn(f"*{option}*", text)
-        self.assertTrue(set(re.findall(r"^\*-.\*, \*(--\w+)\*", text, re.M)) <= options_of(MANAGER, "--help"))
+    def test_programs(self):
+        """All that are installed have a page, with the options that they list, and no others."""
+        installed = {name.removesuffix("@.service") for name in re.findall(r"'(elisa-\w+)'", read("packaging", "meson.build"))}
+        self.assertEqual(set(PROGRAMS), installed)
+        for name, program in PROGRAMS.items():
+            text = page(f"{name}.1")
+            shown = options_of(program, "--help") - COMMON
+            documented = re.findall(r"^\*(-\S)\*, \*(--[\w-]+)\*(=?)", section(text, "OPTIONS"), re.M)
+            self.assertEqual({option for *pair, _ in documented for option in pair} - COMMON, shown, name)
+            usage = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+            for _, option, value in documented:
+                if name != "elisa-manager":  # whose page separates them by a space
+                    self.assertEqual(value, "=" if f"{option}=" in usage else "", f"{option} of {name}")
+            for title in ("EXIT STATUS", "SEE ALSO"):
+                self.assertIn(f"\n# {title}\n", text, name)
+            self.assertRegex(text, r"\n# EXAMPLES?\n")
+
+    def test_wrong_words(self):
+        for name, program in PROGRAMS.items():
+            result = subprocess.run([program, "--no-such-option"], capture_output=True, text=True, check=False)
+            self.assertEqual(len(result.stderr.splitlines()) > 0, True)
+            self.assertRegex(section(page(f"{name}.1"), "EXIT STATUS"), rf"\b{result.returncode}\b", name)
 
 
 class AbiTest(unittest.TestCase):
