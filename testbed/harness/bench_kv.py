@@ -39,7 +39,7 @@ class Bench(bench_core.Bench):
     def __init__(self, machine, folder):
         super().__init__(machine, folder, huge_pages=0)
         self.rows = []
-        words = [elisa.place(machine, elisa.BUILD / "objects/kv/elisa-kv"), "--code", elisa.place(machine, elisa.code_of("kv")),
+        words = [elisa.place(machine, elisa.KV), "--code", elisa.place(machine, elisa.code_of("kv")),
                  "--memory 32M --grant all --space all=shared:rw --direct --stats 1"]
         self.manager = elisa.Manager(machine, machine.start("exec " + " ".join(map(str, words))), "kv").wait_ready()
         self.test.managers.append(self.manager)

@@ -19,6 +19,8 @@ GUEST_MODULE = TREE / "guest"
 OBJECTS = TREE / "objects"
 MANAGER = BUILD / "objects" / "elisa-manager"
 CONTROL = BUILD / "tools" / "elisactl" / "elisactl"
+KV = BUILD / "objects" / "kv" / "elisa-kv"
+MEMCACHED = BUILD / "tools" / "elisa-memcached" / "elisa-memcached"
 PROGRAMS = BUILD / "tests" / "vm" / "programs"
 DEVICE = "/dev/elisa"
 

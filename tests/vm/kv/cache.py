@@ -6,8 +6,8 @@ import re
 
 from harness import elisa
 
-KV = elisa.BUILD / "objects" / "kv" / "elisa-kv"
-MEMCACHED = elisa.BUILD / "tools" / "elisa-memcached" / "elisa-memcached"
+KV = elisa.KV
+MEMCACHED = elisa.MEMCACHED
 
 
 def publish(test, *options, memory="32M"):
