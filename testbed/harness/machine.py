@@ -15,6 +15,7 @@ from .say import Failure
 
 BOOT_LIMIT_S = 60
 MEMORY_MB = 1024
+LOADED_MB = 2048  # the most that Bochs keeps loaded; what is more lies in a file of it, of which a GiB is lost below 4 GiB
 CPU_MODEL = "corei7_skylake_x"
 IPS = 100_000_000  # ticks in an emulated second; tsc_early_khz of the host's command line says the same
 QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several CPUs
@@ -30,7 +31,7 @@ def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal, cpu_
 display_library: nogui
 config_interface: textconfig
 cpu: model={cpu_model}, count={cpus}, ips={IPS}, quantum={quantum}, exclude_features="rdrand,rdseed"
-memory: guest={memory_mb}, host={memory_mb}
+memory: guest={memory_mb}, host={min(memory_mb, LOADED_MB)}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 vga: extension=none, update_freq=1, realtime=0
