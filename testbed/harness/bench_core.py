@@ -10,17 +10,19 @@ import shutil
 from . import elisa, emulator, kernel, runner
 from .agent import CommandFailed
 from .context import Test
-from .figures import Figures
+from .figures import COLOURS, Figures
 from .machine import Machine
+from .model import in_words, modelled_ns
 from .say import Failure, say, step
 
 LOOPS = 1000
 EXIT_LOOPS = 100  # of calls that exit: so few that some runs see no timer
 MANY = 1_000_000
 TRIES = 12
-MEMORY_MB = 2048  # the most that Bochs has; 1 GiB of it for the largest object
+MEMORY_MB = 2048  # 1 GiB of it for the largest object
 HUGE_PAGES = 512
 OBJECTS = 256     # more than a VM can attach to
+COLUMNS = ("scheme", "instructions per null call", "VMFUNC", "exits", "modelled ns")
 VMCALL = "18"
 # Exits that a call could cause: exception, triple fault, VMCALL, EPT violation, VMFUNC.
 OURS = ("0", "2", VMCALL, "48", "59")
@@ -50,6 +52,11 @@ class Bench:
         machine.call(f"echo {huge_pages} > /proc/sys/vm/nr_hugepages", limit_s=60)
         self.test.elisa()
         self.guest = self.test.client(vcpus=1)
+        self.schemes = []
+
+    def add_row(self, *counted):
+        scheme, *costs = counted
+        self.schemes.append((scheme, *(round(cost, 2) for cost in costs), round(modelled_ns(*costs))))
 
     def regions(self, name, scheme, loops=LOOPS, limit_s=60):
         """What one run of call-bench counted: region's name -> its vCPU."""
@@ -86,10 +93,12 @@ def calls(bench, figures):
         figures.add(f"instructions per null call, {kind} code", gate[kind], "", instructions)
         count = bench.per_call(name, "gate", {}, lambda vcpu: vcpu["vmfunc"])
         figures.add(f"VMFUNC per null call, {kind} code", count, "", vmfuncs, "equal")
+        bench.add_row("ELISA" if kind == "vetted" else "ELISA, not vetted", gate[kind], vmfuncs, 0)
     bench.machine.elisa.load_object("nop")
     vmcall = bench.per_call("nop", "vmcall", {VMCALL: 1}, total, EXIT_LOOPS)
     figures.add("host interposition (VMCALL) against the gate, vetted", vmcall / gate["vetted"], "times", 14, "min")
     say(f"  a call by VMCALL: {vmcall:.1f} instructions, guest and host")
+    bench.add_row("VMCALL", vmcall, 0, 1)
 
 
 def direct(bench, _):
@@ -99,6 +108,7 @@ def direct(bench, _):
     try:
         cost = bench.per_call("open", f"direct={code}", {}, lambda vcpu: vcpu["guest"])
         say(f"  a call of the directly mapped object: {cost:.1f} instructions")
+        bench.add_row("direct", cost, 0, 0)
     except CommandFailed as failure:
         say(f"  the directly mapped object: {failure}")
 
@@ -172,6 +182,10 @@ def run(_):
         bench = Bench(machine, folder)
         for part in (calls, exits, attaching, memory, many, direct):
             part(bench, figures)
+        say(in_words())
+        figures.write_table(COLUMNS, bench.schemes)
+        figures.write_bars("null call: instructions, guest and host", [
+            (scheme, instructions, COLOURS[scheme]) for scheme, instructions, *_ in bench.schemes])
         bench.test.clean_up()
         complaints = [*filter(None, [machine.elisa.check_released()]), *runner.kernel_complaints(machine)]
         figures.add("leaks and complaints of kernels", len(complaints), "", 0, "equal")

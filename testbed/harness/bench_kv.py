@@ -5,15 +5,14 @@ Instructions (guest and host), VMFUNCs and VM exits per call are counted in the 
 them, a time is modelled: instructions at a rate, and the costs of VMFUNC and VM exit that the paper has measured.
 """
 
-import csv
 import re
 import shutil
 
 from . import bench_core, elisa, emulator, kernel, runner
 from .agent import CommandFailed
-from .figures import FOLDER, Figures
+from .figures import COLOURS, Figures
 from .machine import Machine
-from .run import TREE
+from .model import in_words, modelled_ns
 from .say import Failure, say
 
 LOOPS = 200  # so few that some runs meet no timer
@@ -25,14 +24,7 @@ RUNS = 5
 TURNS = 12  # runs beside others that come to nothing, before that is what is said
 MEETINGS = 5000  # calls of a run beside other VMs: so many that all have their turn meanwhile
 TRIES = 8
-# The model: a rate, assumed; and what is left then of the paper's 196 ns for a null call by ELISA (56 instructions and three
-# VMFUNCs), and of its 699 ns for one by VMCALL (some 800 instructions in guest and host, and one exit).
-MODEL = {"instructions per ns": 3.0, "ns per VMFUNC": 59.1, "ns per exit": 432.0}
 COLUMNS = ("scheme", "VMs", "value bytes", "region", "reads %", "instructions", "VMFUNC", "exits", "modelled ns")
-
-
-def modelled(instructions, vmfuncs, exits):
-    return (instructions / MODEL["instructions per ns"] + vmfuncs * MODEL["ns per VMFUNC"] + exits * MODEL["ns per exit"])
 
 
 class Bench(bench_core.Bench):
@@ -71,7 +63,7 @@ class Bench(bench_core.Bench):
         for region in regions:
             instructions, vmfuncs, exits = costs[region]
             self.rows.append((scheme, vms, size, region, reads if region == "mixed" else "", round(instructions, 1),
-                              round(vmfuncs, 2), round(exits, 2), round(modelled(instructions, vmfuncs, exits))))
+                              round(vmfuncs, 2), round(exits, 2), round(modelled_ns(instructions, vmfuncs, exits))))
             say("  " + "  ".join(f"{word!s:>12}" for word in self.rows[-1]))
 
 
@@ -154,29 +146,12 @@ def at_once(bench, figures):
         job.kill()
 
 
-def plot(rows, path):
-    """Instructions of a get by size, a bar for each scheme."""
+def write(figures, rows):
+    say(in_words())
+    figures.write_table(COLUMNS, rows)
     gets = [row for row in rows if row[3] == "gets"]
-    most = max(row[5] for row in gets)
-    colours = {"ELISA": "#2a7", "VMCALL": "#c53", "direct": "#57a"}
-    head = "kv get: instructions per call, guest and host, by bytes of value"
-    lines = ['<svg xmlns="http://www.w3.org/2000/svg" width="640" height="%d" font-family="sans-serif" font-size="12">'
-             % (40 + 22 * len(gets)), '<text x="8" y="20">' + head + "</text>"]
-    for i, row in enumerate(gets):
-        width = max(2, 400 * row[5] / most)
-        lines.append(f'<text x="8" y="{50 + 22 * i}">{row[0]}, {row[2]} B</text>'
-                     f'<rect x="130" y="{38 + 22 * i}" width="{width:.0f}" '
-                     f'height="16" fill="{colours[row[0]]}"/><text x="{136 + width:.0f}" y="{50 + 22 * i}">{row[5]:.0f}</text>')
-    path.write_text("\n".join([*lines, "</svg>", ""]), encoding="utf-8")
-
-
-def write(rows):
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / "kv.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
-    plot(rows, FOLDER / "kv.svg")
-    say("modelled with " + ", ".join(f"{value:g} {name}" for name, value in MODEL.items()) + ": a model, not a measurement")
-    say(f"written to {(FOLDER / 'kv.csv').relative_to(TREE)} and kv.svg")
+    figures.write_bars("kv get: instructions per call, guest and host, by bytes of value",
+                       [(f"{row[0]}, {row[2]} B", row[5], COLOURS[row[0]]) for row in gets])
 
 
 def run(_):
@@ -188,7 +163,7 @@ def run(_):
         bench = Bench(machine, folder)
         for part in (schemes, at_once):
             part(bench, figures)
-        write(bench.rows)
+        write(figures, bench.rows)
         bench.test.clean_up()
         complaints = [*filter(None, [machine.elisa.check_released()]), *runner.kernel_complaints(machine)]
         figures.add("leaks and complaints of kernels", len(complaints), "", 0, "equal")
