@@ -98,7 +98,8 @@ def direct(test):
     repaired = max(each["repaired"] for each in results)
     # Held for longer than the limit on locks: nobody can take it from who cannot be stopped.
     kept = start(test, mapped, 1, 3_000_000, direct=True)
-    test.equal(result(start(test, other, 20, 1, direct=True)), {"done": 20, "aborted": 0, "repaired": repaired}, "calls that waited")
+    said = result(start(test, other, 20, 1, direct=True))
+    test.equal(said, {"done": 20, "aborted": 0, "repaired": repaired}, "calls that waited")
     test.equal(result(kept)["done"], 1, "the call that was waited for")
     hold(test, by_gate)
     by_gate.kill()
