@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make test-packages`: the packages are installed, tried and removed in clean trees of Debian.
+"""`make test-packages`: the packages are installed, tried and removed in clean trees of Debian; what DKMS has built is loaded.
 
 A tree is made once by mmdebstrap and kept in the cache: a minimal system with what the packages depend on, kernel headers
 among it, so that only our packages come and go in a test. No test has a network, or sees a process or file of this machine.
@@ -11,8 +11,10 @@ import shutil
 import time
 from pathlib import Path
 
-from . import apt, cache
+from . import apt, cache, elisa, emulator, kernel, modules, runner, setup
+from .context import Test
 from .deb import copy_sources
+from .machine import Machine
 from .run import TREE, run
 from .say import Failure, say, step
 
@@ -92,6 +94,45 @@ def check_nothing_left(tree, before, names):
         raise Failure(f"{tree.name}: dpkg still knows {kept[0]}")
 
 
+def dkms_module(tree, stock, source):
+    """The module of SOURCE that DKMS has built in the tree for the STOCK kernel, uncompressed."""
+    name = modules.name_of(source)
+    folder = tree.root / "usr" / "lib" / "modules" if not (tree.root / "lib").is_dir() else tree.root / "lib" / "modules"
+    found = sorted((folder / stock.version / "updates" / "dkms").glob(f"{name}.ko*"))
+    if not found:
+        raise Failure(f"{tree.name}: DKMS has built no {name} for {stock.version}")
+    file = tree.folder / found[0].name
+    shutil.copy(found[0], file)
+    if file.suffix in (".xz", ".zst"):
+        run({".xz": "xz", ".zst": "zstd"}[file.suffix], "-dqf", file, what=f"uncompressing {file.name}")
+        file = file.with_suffix("")
+    return file
+
+
+def call_with_modules(tree):
+    """Both modules as DKMS has built them are loaded into the stock kernel that they are for, and a guest calls."""
+    stock = kernel.current(tree.name)
+    for source in (elisa.HOST_MODULE, elisa.GUEST_MODULE):
+        modules.built[stock.version, source] = dkms_module(tree, stock, source)
+    machine = Machine(emulator.program(), stock, tree.folder / "machine")
+    try:
+        machine.boot().load_kvm()
+        test = Test(machine, tree.folder, None)
+        guest = test.client()
+        test.manager("counter", vetted=True, grant="all")
+        said = guest.call(f"{test.program(guest, 'call-many')} counter gate 2 1000", 20).strip()
+        test.equal(said, "added 2000 total 2000", "what a guest's calls have added")
+        test.clean_up()
+        for complaint in filter(None, [machine.elisa.check_released(), *runner.kernel_complaints(machine)]):
+            raise Failure(f"{tree.name}: {complaint}")
+        machine.elisa.unload()
+    finally:
+        machine.stop()
+        for source in (elisa.HOST_MODULE, elisa.GUEST_MODULE):
+            del modules.built[stock.version, source]
+    return f"Linux {stock.version} with DKMS's elisa.ko and elisa_guest.ko: {said}"
+
+
 def try_out(name, debs):
     """Installs, tries, removes, purges, installs again and purges at once."""
     tree = Tree(name)
@@ -108,6 +149,7 @@ def try_out(name, debs):
         said = tree.run(f"test {test}", "sh", "-c", RUN_TEST, test, AUTOPKGTEST_TMP="/tmp/test")
         for line in said.splitlines():
             say(f"    {test}: {line}")
+    say(f"    in the emulated machine: {call_with_modules(tree)}")
     tree.run("remove", "apt-get", "remove", "-y", *names)
     tree.run("purge", "dpkg", "--purge", *names)  # apt knows no more those that have left nothing
     check_nothing_left(tree, before, names)
@@ -118,6 +160,7 @@ def try_out(name, debs):
 
 
 def test(debs):
+    setup.everything()
     failed = 0
     for name in RELEASES:
         start = time.monotonic()
