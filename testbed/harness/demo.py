@@ -102,7 +102,8 @@ class Story:
         job.expect("^attached")
         attacker.call("killall elisa-memcached; while ! rmmod elisa_guest; do usleep 10000; done")
         attacker.driver = False
-        self.at(f"the kernel of {attacker.name} turns hostile: it is after a secret in the object `victim`, which {witness.name} calls")
+        self.at(f"the kernel of {attacker.name} is hostile now; it wants the secret of the object `victim`, which "
+                f"{witness.name} calls")
         for attack, count, text in ATTACKS:
             self.at(text)
             self.attack_once(attacker, attack, count)
@@ -123,7 +124,8 @@ class Story:
         attacker.call("rmmod attack")
         self.check(tried == contained and not breaches, f"{breaches} breaches in {tried} attempts")
         self.at(f"{tried} tried, {contained} contained: no secret in any register, the canary whole, right calls still work")
-        self.at(f"the host has ended {theirs['aborts']} of them ({by}); {tried - theirs['aborts']} have not left their own memory")
+        others = tried - theirs["aborts"]
+        self.at(f"the host has ended {theirs['aborts']} of them ({by}); {others} have not left their own memory")
 
     def packets(self, guests):
         """Stock programs of sockets through the virtual switch."""
