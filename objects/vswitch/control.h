@@ -37,11 +37,21 @@ static inline void rx_set(const struct elisa_info *info, struct vswitch_rx *rx, 
 	elisa_lock(&rx->lock, info); /* if its holder is dead: all that it left is overwritten here */
 	VSWITCH_WRITE(rx->serial, VSWITCH_NO_SERIAL);
 	VSWITCH_WRITE(rx->where, where);
-	rx->size = size;
+	rx->base = where & VSWITCH_BUFFER;
+	rx->entry = (uint16_t)entry_offset(where);
+	rx->mask = (uint16_t)(size - 1);
 	rx->filled = 0;
 	VSWITCH_WRITE(rx->live, serial);
 	VSWITCH_WRITE(rx->serial, serial);
 	elisa_unlock(&rx->lock, info);
+}
+
+/* All its queues have what a packet is compared with. Those are not locked: it may be late for packets under way. */
+static inline void port_set_mtu(struct vswitch_port *port, uint32_t mtu)
+{
+	VSWITCH_WRITE(port->mtu, mtu);
+	for (unsigned int queue = 0; queue < VSWITCH_QUEUES_MAX; queue++)
+		VSWITCH_WRITE(port->rx[queue].limit, mtu + 14 - VSWITCH_COMMON_MIN);
 }
 
 /* Idempotent: repeated for a port whose closing was cut short. */
@@ -56,7 +66,7 @@ static inline void port_free(const struct elisa_info *info, struct vswitch_state
 	VSWITCH_WRITE(port->owner, 0);
 	for (unsigned int queue = 0; queue < VSWITCH_QUEUES_MAX; queue++) {
 		VSWITCH_WRITE(port->tx[queue].serial, VSWITCH_NO_SERIAL);
-		rx_set(info, &port->rx[queue], 0, 0, VSWITCH_NO_SERIAL);
+		rx_set(info, &port->rx[queue], 0, 1, VSWITCH_NO_SERIAL);
 	}
 	table_drop_port(state, number);
 	vswitch_changed(state);
@@ -265,6 +275,9 @@ static inline void port_queues(const struct elisa_info *info, struct vswitch_sta
 		tx->serial = VSWITCH_NO_SERIAL;
 		if (queue < config->tx_queues) {
 			tx->where = config->tx[queue].where;
+			tx->base = tx->where & VSWITCH_BUFFER;
+			tx->entry = entry_offset(tx->where);
+			tx->offset = (uint32_t)tx->where;
 			tx->size = config->tx[queue].size;
 			tx->serial = elisa_exchange_serial(info, info->attachment, tx->where >> 32);
 		}
@@ -305,7 +318,7 @@ static inline long port_open(const struct elisa_info *info, struct vswitch_state
 	elisa_copy(port->name, config->name, sizeof(port->name));
 	port->address = address;
 	port->vm = info->vm;
-	port->mtu = config->mtu;
+	port_set_mtu(port, config->mtu);
 	port->notified = 0;
 	port_queues(info, state, port, config);
 	port_flags(state, number, config->flags);

@@ -52,7 +52,7 @@ static inline uint64_t slot_load(const struct vswitch_slot *slot)
 	return __atomic_load_n((const uint64_t *)(const void *)&slot->bytes, __ATOMIC_RELAXED);
 }
 
-static inline void slot_store(struct vswitch_slot *slot, uint32_t bytes, uint64_t more, uint64_t room)
+static inline void slot_store(struct vswitch_slot *slot, uint64_t bytes, uint64_t more, uint64_t room)
 {
 	uint64_t word = bytes | more << 32 | room << ROOM_SHIFT;
 
@@ -116,38 +116,67 @@ static APART void run_begin_slow(struct send *send, int error)
 	}
 }
 
-/* Takes a lock that is free: elisa_trylock() of what is the case nearly always. */
-static inline int lock_free(struct elisa_lock *lock, const struct elisa_info *info)
+/*
+ * Takes a lock that is free: elisa_trylock() of what is the case nearly always; and gives it back. OWNER is
+ * elisa_lock_owner().
+ */
+static inline int lock_free(struct elisa_lock *lock, uint64_t owner)
 {
 	uint64_t word = 0;
 
 	elisa_lock_begin();
-	if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &word, elisa_lock_owner(info), 0,
-							 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
-			     1))
+	if (__builtin_expect(
+		    __atomic_compare_exchange_n(&lock->word, &word, owner, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 1))
 		return 1;
 	elisa_lock_end();
 	return 0;
 }
 
+static inline void lock_give(struct elisa_lock *lock, uint64_t owner)
+{
+	/* Release: what we wrote is seen before the lock is free. It may not be ours any more. */
+	__atomic_compare_exchange_n(&lock->word, &owner, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	elisa_lock_end();
+}
+
+static inline struct vswitch_ring *rx_ring(const struct vswitch_rx *rx, const struct window *window)
+{
+	return (struct vswitch_ring *)(window->address + (uint32_t)rx->where);
+}
+
+/* The port that a queue of it is in: aligned to its size, a power of two. */
+static inline struct vswitch_port *port_around(const void *queue)
+{
+	return (struct vswitch_port *)((uintptr_t)queue & ~(sizeof(struct vswitch_port) - 1));
+}
+
+_Static_assert(sizeof(struct vswitch_port) == 4096, "as its alignment");
+
 /*
  * Takes the queue's lock. A port that was closed and opened again since it was chosen gets the packet, as it might if
  * it had been sent a moment later.
  */
-static inline __attribute__((always_inline)) void run_begin(struct send *send, struct vswitch_port *port,
-							    struct vswitch_rx *rx)
+static inline __attribute__((always_inline)) void run_begin(struct send *send, struct vswitch_rx *rx)
 {
+	int error = lock_free(&rx->lock, elisa_lock_owner(send->info)) ? 0 : elisa_lock(&rx->lock, send->info);
+	const struct elisa_exchange *entry;
 	struct run *run = &send->run;
-	int error = lock_free(&rx->lock, send->info) ? 0 : elisa_lock(&rx->lock, send->info);
+	uint64_t bytes;
 
-	run->port = port;
+	run->port = port_around(rx);
 	run->rx = rx;
 	run->slow = 0;
-	run->limit = VSWITCH_READ(port->mtu) + 14;
+	run->limit = VSWITCH_READ(rx->limit) + VSWITCH_COMMON_MIN;
 	run->budget = send->budget;
 	run->at = run->end = rx->filled * sizeof(struct vswitch_slot);
-	run->mask = rx->size * sizeof(struct vswitch_slot) - sizeof(struct vswitch_slot);
-	run->ring = window_again(send->info, &run->window, rx->where, rx->live, sizeof(*run->ring));
+	run->mask = rx->mask * sizeof(struct vswitch_slot);
+	bytes = entry_again(send->info, rx->entry, rx->live, &entry) ? entry_bytes(entry) : 0;
+	run->ring = NULL;
+	if (__builtin_expect(bytes != 0, 1)) {
+		run->window.base = rx->base;
+		window_set(&run->window, entry, bytes);
+		run->ring = rx_ring(rx, &run->window);
+	}
 	if (__builtin_expect(error || !run->ring, 0))
 		run_begin_slow(send, error);
 	if (__builtin_expect(run->ring != NULL, 1))
@@ -191,22 +220,19 @@ static APART void run_stop(struct send *send)
 }
 
 /* To the queue, unless it is the run's own already. */
-static inline __attribute__((always_inline)) void run_to(struct send *send, uint32_t number, uint32_t queue)
+static inline __attribute__((always_inline)) void run_to(struct send *send, struct vswitch_rx *rx)
 {
-	struct vswitch_port *port = &send->state->ports[number];
-	struct vswitch_rx *rx = &port->rx[queue];
-
 	if (send->run.port) {
 		if (send->run.rx == rx)
 			return;
 		run_stop(send);
 	}
-	run_begin(send, port, rx);
+	run_begin(send, rx);
 }
 
-static APART void run_turn(struct send *send, uint32_t number, uint32_t queue)
+static APART void run_turn(struct send *send, struct vswitch_rx *rx)
 {
-	run_to(send, number, queue);
+	run_to(send, rx);
 }
 
 static inline void run_drop(struct run *run, enum vswitch_drop why)
@@ -243,7 +269,7 @@ static inline __attribute__((always_inline)) int run_fast(struct send *send, con
 	store_word(to, low);
 	store_word(to + 8, high);
 	copy_body(to, from, bytes);
-	slot_store(slot, (uint32_t)bytes, 0, room);
+	slot_store(slot, bytes, 0, room);
 	run->at += sizeof(struct vswitch_slot);
 	send->budget -= (int64_t)bytes;
 	return 1;

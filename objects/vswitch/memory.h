@@ -15,20 +15,34 @@ typedef uint64_t vswitch_word __attribute__((aligned(1), may_alias));
  * use what it has looked up until it returns (elisa_exchange()).
  */
 struct window {
-	uint64_t where; /* its begin */
-	uint64_t fast;  /* any packet that begins before this offset is whole within */
+	uint64_t base; /* the place where it begins */
+	uint64_t fast; /* any packet that begins before this offset is whole within */
 	uint64_t address;
 };
 
-static inline uint64_t window_set(struct window *window, const struct elisa_exchange *entry, uint64_t where)
+/* How large a buffer is; 0: it has been taken away. Its address is read after that, and goes with it. */
+static inline uint64_t entry_bytes(const struct elisa_exchange *entry)
 {
-	/* In this order: a size other than 0 comes with its address. */
-	uint64_t bytes = __atomic_load_n(&entry->range.bytes, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&entry->range.bytes, __ATOMIC_ACQUIRE);
+}
 
-	window->where = where & VSWITCH_BUFFER;
+/* 0: no packet is sure to be whole within; then nothing is fast, also while the CPU speculates. */
+static inline __attribute__((always_inline)) int window_set(struct window *window, const struct elisa_exchange *entry,
+							    uint64_t bytes)
+{
+	int small;
+
+	asm("sub %2, %0\n\tcmovb %3, %0"
+	    : "=r"(window->fast), "=@ccb"(small)
+	    : "i"(VSWITCH_PACKET_MAX), "r"(0ull), "0"(bytes));
 	window->address = VSWITCH_READ(entry->range.address);
-	window->fast = bytes < VSWITCH_PACKET_MAX ? 0 : bytes - VSWITCH_PACKET_MAX;
-	return bytes;
+	return !small;
+}
+
+/* Where the exchange's table has the buffer in which a place lies: bytes from the table's start. */
+static inline uint32_t entry_offset(uint64_t where)
+{
+	return (uint32_t)(where >> 32) * (uint32_t)sizeof(struct elisa_exchange);
 }
 
 /*
@@ -46,29 +60,24 @@ static APART uint8_t *window_find(const struct elisa_info *info, struct window *
 	table += index & elisa_index_mask(index, ELISA_EXCHANGES_MAX);
 	if (VSWITCH_READ(table->attachment) != owner)
 		return NULL;
-	size = window_set(window, table, where);
+	size = entry_bytes(table);
+	window->base = where & VSWITCH_BUFFER;
+	window_set(window, table, size);
 	if (end > size)
 		return NULL;
 	return (uint8_t *)(window->address + (offset & elisa_index_mask(end, size + 1)));
 }
 
 /*
- * The same for what lay in a sharing when the port was opened, whose place was checked then: a serial is only ever that
- * of one sharing, with its owner and its size. NULL: it is not shared any more. A place that is read without a lock may
- * be of another life of the port than the size that goes with it, so that is checked here.
+ * The same for what lay in a sharing when the port was opened, whose entry was found then: a serial is only ever that
+ * of one sharing, with its owner and its size. 0: it is not shared any more. If it was taken away, but is not forgotten
+ * yet, it is found, and has no bytes.
  */
-static inline void *window_again(const struct elisa_info *info, struct window *window, uint64_t where, uint64_t serial,
-				 uint64_t bytes)
+static inline __attribute__((always_inline)) int entry_again(const struct elisa_info *info, uint64_t offset,
+							     uint64_t serial, const struct elisa_exchange **entry)
 {
-	const struct elisa_exchange *table = (const struct elisa_exchange *)info->exchange.address;
-
-	table += where >> 32;
-	if (VSWITCH_READ(table->serial) != serial)
-		return NULL;
-	/* Also if it was taken away, but is not forgotten yet. */
-	if ((uint32_t)where + bytes > window_set(window, table, where))
-		return NULL;
-	return (void *)(window->address + (uint32_t)where);
+	*entry = (const struct elisa_exchange *)(info->exchange.address + offset);
+	return VSWITCH_IS((*entry)->serial, serial);
 }
 
 /*
@@ -78,7 +87,7 @@ static inline void *window_again(const struct elisa_info *info, struct window *w
 static inline __attribute__((always_inline)) int window_within(const struct window *window, uint64_t where,
 							       uint64_t *offset)
 {
-	uint64_t from = where - window->where, mask;
+	uint64_t from = where - window->base, mask;
 	int within;
 
 	asm volatile("cmp %3, %2\n\tsbb %0, %0" : "=r"(mask), "=@ccc"(within) : "r"(from), "rm"(window->fast));
@@ -124,6 +133,9 @@ static inline void copy_words(uint8_t *to, const uint8_t *from, uint64_t words)
 /* A packet of at least 28 bytes but for its first 16. The last 16 may be copied twice, from and to behind the 12th. */
 static inline void copy_body(uint8_t *to, const uint8_t *from, uint64_t bytes)
 {
+	uint8_t *to_end = to + bytes;
+	const uint8_t *from_end = from + bytes;
+
 	if (__builtin_expect(bytes - 49 < 16, 1)) {
 		copy_16(to + 16, from + 16);
 		copy_16(to + 32, from + 32);
@@ -133,7 +145,7 @@ static inline void copy_body(uint8_t *to, const uint8_t *from, uint64_t bytes)
 	} else {
 		copy_words(to + 16, from + 16, (bytes - 16) / 8);
 	}
-	copy_16(to + bytes - 16, from + bytes - 16);
+	copy_16(to_end - 16, from_end - 16);
 }
 
 /* A part of a packet that lies in several: its address is checked. */

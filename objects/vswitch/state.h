@@ -13,32 +13,47 @@
 #include "vswitch.h"
 
 #define VSWITCH_MAGIC 0x6863746977732076ull
-#define VSWITCH_VERSION 1
+#define VSWITCH_VERSION 2
 #define VSWITCH_WAYS 8 /* of a bucket: one cache line */
 #define VSWITCH_BUCKETS_MAX 4096
 #define VSWITCH_BUCKETS_DEFAULT 1024
 #define VSWITCH_ROUTES 8 /* that a send queue remembers; a power of two */
 #define VSWITCH_NO_SERIAL (~0ull)
+#define VSWITCH_COMMON_MIN 28 /* bytes; shorter packets are sent the long way */
 
-/* A receive queue. All of it is protected by its lock, and may be read without. */
+/*
+ * A receive queue. All of it is protected by its lock, and may be read without. What a packet takes is the first cache
+ * line.
+ */
 struct vswitch_rx {
 	struct elisa_lock lock;
 	uint64_t where;  /* of the ring */
-	uint64_t serial; /* of the sharing that it lies in, or VSWITCH_NO_SERIAL */
-	uint64_t live;   /* the same if the queue is on, else VSWITCH_NO_SERIAL */
-	uint32_t size;
+	uint64_t base;   /* of the buffer that it lies in */
+	uint64_t live;   /* the serial if the queue is on, else VSWITCH_NO_SERIAL */
 	uint32_t filled; /* the truth; the ring's own is a copy for the client */
+	uint32_t limit;  /* the longest packet without tags, less VSWITCH_COMMON_MIN */
+	uint16_t entry;  /* the buffer's in the exchange's table: bytes from its start */
+	uint16_t mask;   /* slots - 1 */
+	uint32_t reserved;
 	uint64_t packets, bytes;
+	uint64_t serial; /* of the sharing that the ring lies in, or VSWITCH_NO_SERIAL */
 	uint64_t drops[VSWITCH_DROPS];
 } __attribute__((aligned(64)));
+
+_Static_assert(offsetof(struct vswitch_rx, serial) == 64, "a packet takes one cache line");
+_Static_assert(VSWITCH_RING_MAX <= 1 << 16 && ELISA_EXCHANGES_MAX * sizeof(struct elisa_exchange) <= 1 << 16,
+	       "they fit");
 
 /* A send queue. One call at a time uses it, or its counters are wrong: the client's business. */
 struct vswitch_tx {
 	uint64_t where;
 	uint64_t serial;
+	/* Of what is at `where`: as of a receive queue. */
+	uint64_t base;
+	uint32_t entry, offset;
 	uint32_t size;
 	uint32_t reserved;
-	struct {
+	struct vswitch_route {
 		uint64_t word, check;
 	} routes[VSWITCH_ROUTES]; /* where the last packets went, if to one queue: route.h */
 	uint64_t packets, bytes, flooded;
@@ -106,14 +121,30 @@ static inline uint64_t vswitch_state_bytes(uint32_t buckets)
 #define VSWITCH_READ(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
 #define VSWITCH_WRITE(word, value) __atomic_store_n(&(word), value, __ATOMIC_RELAXED)
 
+/* Is a word that others write meanwhile VALUE? Read once, in the comparison. */
+#define VSWITCH_IS(word, value)                                                                            \
+	({                                                                                                 \
+		int is_;                                                                                   \
+		asm volatile("cmp%z1 %2, %1" : "=@cce"(is_) : "m"(word), "re"((__typeof__(word))(value))); \
+		is_;                                                                                       \
+	})
+
 /* A function that is not to be made a part of others, as it is used rarely or is large. */
 #define APART __attribute__((__noinline__, unused))
 
 /* The compiler is to keep the address, and not to calculate it anew each time it is used. */
 #define KEEP(address) asm("" : "+r"(address))
 
-/* A counter that only one writes, and others read. */
-#define VSWITCH_ADD(counter, n) VSWITCH_WRITE(counter, (counter) + (n))
+/* A counter of 64 bits that only one writes, and others read. */
+#define VSWITCH_ADD(counter, n) asm("addq %1, %0" : "+m"(counter) : "er"((uint64_t)(n)) : "cc")
+
+/* An index below a power of two that was checked, also while the CPU speculates: the compiler does not see the check.
+ */
+static inline uint64_t vswitch_index(uint64_t index, uint32_t size)
+{
+	asm("and %1, %q0" : "+r"(index) : "i"(size - 1) : "cc");
+	return index;
+}
 
 #define VSWITCH_BIT(port) (1ull << (port))
 #define VSWITCH_ADDRESS_MASK 0xffffffffffffull

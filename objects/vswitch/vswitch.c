@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The virtual switch: its functions, and the way of a packet from its sender's memory to its receivers. */
 #include "control.h"
-#include "wake.h"
+#include "single.h"
 
 #define BUDGET 262144     /* bytes that a call copies, or a little more: it takes a millisecond at most */
 #define BUDGET_PACKET 128 /* what else a copy costs, in bytes copied */
@@ -24,15 +24,26 @@ static struct vswitch_state *state_checked(const struct elisa_info *info)
 	return state;
 }
 
-/* The caller's port of that number, or NULL. */
+/* Is the port of that number the caller's? */
+static inline int port_find(const struct elisa_info *info, struct vswitch_state *state, uint64_t number,
+			    struct vswitch_port **port)
+{
+	uint64_t offset;
+
+	if (number >= VSWITCH_PORTS_MAX)
+		return 0;
+	offset = vswitch_index(number, VSWITCH_PORTS_MAX) * sizeof(**port);
+	KEEP(offset);
+	*port = (struct vswitch_port *)(void *)((char *)state->ports + offset);
+	return VSWITCH_IS((*port)->owner, (uint64_t)info->attachment + 1);
+}
+
+/* The same, or NULL. */
 static inline struct vswitch_port *port_of(const struct elisa_info *info, struct vswitch_state *state, uint64_t number)
 {
 	struct vswitch_port *port;
 
-	if (number >= VSWITCH_PORTS_MAX)
-		return NULL;
-	port = &state->ports[number & (VSWITCH_PORTS_MAX - 1)]; /* also while the CPU speculates */
-	return VSWITCH_READ(port->owner) == (uint64_t)info->attachment + 1 ? port : NULL;
+	return port_find(info, state, number, &port) ? port : NULL;
 }
 
 ELISA_ENTRY(vswitch_open, uint64_t where)
@@ -93,7 +104,7 @@ static long set(const struct elisa_info *info, struct vswitch_state *state, uint
 	case VSWITCH_SET_MTU:
 		if (value < MTU_MIN || value > MTU_MAX)
 			return -EINVAL;
-		VSWITCH_WRITE(port->mtu, (uint32_t)value);
+		port_set_mtu(port, (uint32_t)value);
 		return 0;
 	case VSWITCH_SET_FLAGS:
 		error = value >> 32 ? -EINVAL : flags_check(info, &flags);
@@ -196,7 +207,6 @@ static uint64_t targets(struct send *send, uint64_t destination, int *why)
 }
 
 #define NO_HIGH (1ull << 32)
-#define ROUTE_KEPT (1ull << 48)
 
 /* Where packets with these addresses go, which holds for as long as they follow each other within a call. */
 struct route {
@@ -212,63 +222,14 @@ struct route {
 	uint64_t spread; /* of that port */
 };
 
-/*
- * Where the last packet went is kept with its queue, and holds until anything has changed. Calls may write it at the
- * same time, as nobody but the client's sense keeps them from using one queue: what belongs together is tied by the
- * secret key, so that no mixture of two passes for a route that was judged; nor does one of the port's next owner for a
- * call of the one before.
- */
-static inline uint64_t route_tie(const struct elisa_info *info, const struct vswitch_state *state, uint64_t word,
-				 uint64_t generation, uint64_t low)
-{
-	return (word + generation + ((uint64_t)info->attachment << 32)) * state->key ^ low;
-}
-
-/* By the destination's last byte: those of VMs of one host often differ in that. */
-static inline uint32_t route_slot(uint64_t low)
-{
-	return low >> 40 & (VSWITCH_ROUTES - 1);
-}
-
-static inline void route_keep(struct send *send, uint64_t low, uint32_t high, uint64_t port, uint64_t queue,
-			      uint64_t generation)
-{
-	uint64_t word = high | port << 32 | queue << 40 | ROUTE_KEPT;
-
-	VSWITCH_WRITE(send->tx->routes[route_slot(low)].word, word);
-	VSWITCH_WRITE(send->tx->routes[route_slot(low)].check,
-		      route_tie(send->info, send->state, word, generation, low));
-}
-
-/* The word of a route that is kept, and holds; 0: there is none. */
-static inline uint64_t route_kept(const struct elisa_info *info, const struct vswitch_state *state,
-				  const struct vswitch_tx *tx, uint64_t low, uint64_t high)
-{
-	uint64_t generation = __atomic_load_n(&state->generation, __ATOMIC_ACQUIRE);
-	uint64_t word = VSWITCH_READ(tx->routes[route_slot(low)].word);
-	uint64_t check = VSWITCH_READ(tx->routes[route_slot(low)].check);
-
-	return (uint32_t)word == (uint32_t)high && check == route_tie(info, state, word, generation, low) ? word : 0;
-}
-
-static inline uint32_t route_word_port(uint64_t word)
-{
-	return word >> 32 & (VSWITCH_PORTS_MAX - 1);
-}
-
-static inline uint32_t route_word_queue(uint64_t word)
-{
-	return word >> 40 & (VSWITCH_QUEUES_MAX - 1);
-}
-
 /* Does the packet go where one before it went? Then the run is there. */
 static inline int route_again(struct send *send, struct route *route, uint64_t low, uint64_t high)
 {
-	uint64_t word = route_kept(send->info, send->state, send->tx, low, high);
+	struct vswitch_rx *rx;
 
-	if (!word)
+	if (!route_kept(send->info, send->state, send->tx, low, high, &rx))
 		return 0;
-	run_to(send, route_word_port(word), route_word_queue(word));
+	run_to(send, rx);
 	route->fast_low = low;
 	route->fast_high = (uint32_t)high;
 	return 1;
@@ -280,7 +241,7 @@ static inline int route_is(const struct route *route, uint64_t low, uint64_t hig
 }
 
 /* Of the port, if it is only one. */
-static inline uint32_t route_queue(const struct route *route, const uint8_t *from, uint32_t bytes)
+static inline uint32_t route_spread(const struct route *route, const uint8_t *from, uint32_t bytes)
 {
 	uint32_t class = route->several ? flow_class(from, bytes) : 0;
 
@@ -291,8 +252,8 @@ static APART void find_route(struct send *send, struct route *route, uint64_t lo
 {
 	uint64_t destination = low & VSWITCH_ADDRESS_MASK, source = low >> 48 | (high & 0xffffffff) << 16;
 	uint64_t generation = __atomic_load_n(&send->state->generation, __ATOMIC_ACQUIRE);
-	const struct vswitch_port *to;
-	uint32_t queue;
+	struct vswitch_port *to;
+	struct vswitch_rx *rx;
 
 	route->low = low;
 	route->high = (uint32_t)high;
@@ -313,9 +274,9 @@ static APART void find_route(struct send *send, struct route *route, uint64_t lo
 	route->spread = VSWITCH_READ(to->spread);
 	if (route->several)
 		return;
-	queue = route->spread & (VSWITCH_QUEUES_MAX - 1);
-	route_keep(send, low, (uint32_t)high, route->port, queue, generation);
-	run_turn(send, route->port, queue);
+	rx = &to->rx[route->spread & (VSWITCH_QUEUES_MAX - 1)];
+	route_keep(send->info, send->state, send->tx, low, high, rx, generation);
+	run_turn(send, rx);
 	route->fast_low = low;
 	route->fast_high = (uint32_t)high;
 }
@@ -325,10 +286,10 @@ static APART void deliver(struct send *send, const struct route *route, const st
 {
 	for (uint64_t ports = route->ports; ports; ports &= ports - 1) {
 		uint32_t number = (uint32_t)__builtin_ctzll(ports);
-		const struct vswitch_port *port = &send->state->ports[number];
+		struct vswitch_port *port = &send->state->ports[number];
 		uint64_t spread = VSWITCH_READ(port->spread);
 
-		run_turn(send, number, spread >> 8 * packet->class & (VSWITCH_QUEUES_MAX - 1));
+		run_turn(send, &port->rx[spread >> 8 * packet->class & (VSWITCH_QUEUES_MAX - 1)]);
 		run_scatter(send, packet);
 		charge(send, packet->bytes + BUDGET_PACKET);
 	}
@@ -472,7 +433,7 @@ static APART void send_other(struct send *send, struct route *route, uint8_t *fr
 	if (!route_is(route, low, high))
 		find_route(send, route, low, high);
 	if (route->port != NONE) {
-		run_turn(send, route->port, route_queue(route, from, bytes));
+		run_turn(send, &send->state->ports[route->port].rx[route_spread(route, from, bytes)]);
 		if (run_fast(send, from, low, high, bytes))
 			return;
 	}
@@ -491,7 +452,7 @@ static uint32_t send_slots(struct send *send, struct window *window, const struc
 		uint8_t *from;
 
 		/* Flags too are beyond. */
-		if (__builtin_expect(bytes - 28 > VSWITCH_PACKET_MAX - 28, 0)) {
+		if (__builtin_expect(bytes - VSWITCH_COMMON_MIN > VSWITCH_PACKET_MAX - VSWITCH_COMMON_MIN, 0)) {
 			slot += send_slow(send, &route, window, slot, (uint32_t)(end - slot));
 			continue;
 		}
@@ -515,115 +476,49 @@ static uint32_t send_slots(struct send *send, struct window *window, const struc
 	return (uint32_t)(slot - slots);
 }
 
-/* Under the queue's lock: one packet into one place. 0: it takes more than that, and nothing was done. */
-static inline __attribute__((always_inline)) int fill_single(struct vswitch_rx *rx, struct vswitch_ring *ring,
-							     const struct window *places, const uint8_t *from,
-							     uint64_t low, uint64_t high, uint64_t bytes)
+/* Any burst. */
+static APART long send_many(const struct elisa_info *info, struct vswitch_tx *tx, struct vswitch_state *state,
+			    uint64_t count)
 {
-	uint32_t filled = rx->filled, size = rx->size, posted = __atomic_load_n(&ring->posted, __ATOMIC_ACQUIRE);
-	struct vswitch_slot *slot = &ring->slots[filled & (size - 1)];
-	uint64_t room = slot_load(slot), offset;
-	uint8_t *to;
-
-	if (posted - filled - 1 >= size || room < bytes || room > 0xffff ||
-	    !window_within(places, VSWITCH_READ(slot->where), &offset))
-		return 0;
-	to = (uint8_t *)(places->address + offset);
-	store_word(to, low);
-	store_word(to + 8, high);
-	copy_body(to, from, bytes);
-	slot_store(slot, (uint32_t)bytes, 0, room);
-	VSWITCH_WRITE(rx->filled, filled + 1);
-	VSWITCH_ADD(rx->packets, 1);
-	VSWITCH_ADD(rx->bytes, bytes);
-	__atomic_store_n(&ring->filled, filled + 1, __ATOMIC_RELEASE);
-	return 1;
-}
-
-static APART void wake_single(const struct elisa_info *info, struct vswitch_state *state, uint64_t port)
-{
-	struct send send = { .info = info, .state = state, .wake = VSWITCH_BIT(port) };
-
-	wake_ports(&send);
-}
-
-/*
- * A burst of one packet of the common kind, without what a burst of many takes: run_begin(), run_fast() and run_end()
- * in one. 0: it is not of that kind, and nothing was done.
- */
-static inline __attribute__((always_inline)) int send_single(const struct elisa_info *info, struct vswitch_state *state,
-							     struct vswitch_tx *tx, const struct window *window,
-							     const struct vswitch_slot *slot)
-{
-	uint64_t bytes = slot_load(slot), low, high, word, offset;
-	struct vswitch_ring *ring;
-	struct vswitch_port *port;
-	struct window places;
-	struct vswitch_rx *rx;
-	const uint8_t *from;
-	int done;
-
-	if (bytes - 28 > VSWITCH_PACKET_MAX - 28 || !window_within(window, VSWITCH_READ(slot->where), &offset))
-		return 0;
-	from = (const uint8_t *)(window->address + offset);
-	low = load_word(from);
-	high = load_word(from + 8);
-	word = route_kept(info, state, tx, low, high);
-	port = &state->ports[route_word_port(word)];
-	if (!word || bytes > VSWITCH_READ(port->mtu) + 14)
-		return 0;
-	rx = &port->rx[route_word_queue(word)];
-	KEEP(rx);
-	KEEP(tx);
-	if (!lock_free(&rx->lock, info))
-		return 0;
-	ring = window_again(info, &places, rx->where, rx->live, sizeof(*ring));
-	done = ring && fill_single(rx, ring, &places, from, low, high, bytes);
-	if (done) {
-		VSWITCH_ADD(tx->packets, 1);
-		VSWITCH_ADD(tx->bytes, bytes);
-	}
-	/* A locked instruction, as in run_end(). */
-	elisa_unlock(&rx->lock, info);
-	if (__builtin_expect(done && (VSWITCH_READ(ring->waits) || VSWITCH_READ(port->wake.word)), 0))
-		wake_single(info, state, route_word_port(word));
-	return done;
-}
-
-ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
-{
-	struct vswitch_state *state = state_of(info);
+	struct send send = { .info = info, .state = state, .tx = tx, .budget = BUDGET };
+	uint64_t where = VSWITCH_READ(tx->where), bytes;
+	const struct elisa_exchange *entry;
 	const struct vswitch_slot *slots;
-	struct vswitch_port *port;
 	struct window window;
-	struct vswitch_tx *tx;
-	struct send send;
 	uint32_t done;
 
-	port = state ? port_of(info, state, number) : NULL;
-	if (!port)
-		return -ENOTCONN;
-	if (queue >= VSWITCH_QUEUES_MAX)
-		return -EINVAL;
-	tx = &port->tx[queue & (VSWITCH_QUEUES_MAX - 1)];
 	if (count > VSWITCH_READ(tx->size))
 		return -EINVAL;
-	slots = window_again(info, &window, VSWITCH_READ(tx->where), VSWITCH_READ(tx->serial), count * sizeof(*slots));
-	if (!slots)
+	bytes = entry_again(info, entry_offset(where), VSWITCH_READ(tx->serial), &entry) ? entry_bytes(entry) : 0;
+	/* Another life of the port may have begun: its place need not go with our size. */
+	if ((uint32_t)where + count * sizeof(*slots) > bytes)
 		return -ENOTCONN;
-	if (count == 1 && __builtin_expect(send_single(info, state, tx, &window, slots), 1))
-		return 1;
-	send.info = info;
-	send.state = state;
-	send.tx = tx;
-	send.wake = 0;
-	send.port = (uint32_t)number;
-	send.budget = BUDGET;
-	send.run.port = NULL;
+	window.base = where & VSWITCH_BUFFER;
+	window_set(&window, entry, bytes);
+	slots = (const struct vswitch_slot *)(window.address + (uint32_t)where);
+	send.port = (uint32_t)(port_around(tx) - send.state->ports);
 	done = send_slots(&send, &window, slots, (uint32_t)count);
 	if (send.run.port)
 		run_end(&send);
 	if (send.wake)
 		wake_ports(&send);
 	return done;
+}
+
+ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
+{
+	struct vswitch_state *state = (struct vswitch_state *)info->memory.address;
+	struct vswitch_port *port;
+	struct vswitch_tx *tx;
+
+	/* As state_of() says. */
+	if (info->memory.bytes < sizeof(*state) || !port_find(info, state, number, &port))
+		return -ENOTCONN;
+	if (queue >= VSWITCH_QUEUES_MAX)
+		return -EINVAL;
+	tx = &port->tx[vswitch_index(queue, VSWITCH_QUEUES_MAX)];
+	KEEP(tx);
+	if (count != 1)
+		return send_many(info, tx, state, count);
+	return __builtin_expect(send_single(info, state, tx), 1) ? 1 : send_many(info, tx, state, 1);
 }
