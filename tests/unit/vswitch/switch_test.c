@@ -487,6 +487,72 @@ static void unshared(void **test)
 	expect(0, 0, 1);
 }
 
+/* A packet that begins less than the longest one's length before its buffer's end goes, or arrives, the long way. */
+static void near_ends(void **test)
+{
+	uint32_t at_end = CLIENT_BYTES - 64;
+	uint8_t *at, *sent;
+
+	(void)test;
+	client_send_one(A, mac(B), mac(A), 64, 1);
+	client_take(B, 0, NULL);
+	for (uint32_t burst = 1; burst <= 2; burst++) {
+		sent = packet_put(A, burst - 1, mac(B), mac(A), 64, 7);
+		memcpy(clients[A].memory + at_end, sent, 64);
+		for (uint32_t bytes = 64; bytes <= 65; bytes++) {
+			struct vswitch_slot *slot = &tx_slots(A, 0)[burst - 1];
+
+			slot->where = VSWITCH_WHERE(clients[A].index, at_end);
+			slot->bytes = bytes;
+			assert_int_equal(client_send(A, burst), burst);
+			assert_int_equal(counters_of(A).tx_drops[VSWITCH_DROP_WHERE], burst - 1 + bytes - 64);
+			/* The first of two was sent whole, the second maybe not. */
+			assert_int_equal(client_pending(B), burst - (bytes - 64));
+			while (client_take(B, 0, &at))
+				assert_memory_equal(at, sent, 64);
+			slot->where = VSWITCH_WHERE(clients[A].index, AT_OUT + (burst - 1) * PLACE_BYTES);
+		}
+		tx_slots(A, 0)->bytes = 64;
+	}
+}
+
+/* The same of places, and of rings in a buffer that is shorter than the longest packet. */
+static void small_buffers(void **test)
+{
+	struct vswitch_config *config = client_config(C, 1, 1);
+	uint8_t *at;
+
+	(void)test;
+	vswitch_close(&clients[C].info, (uint64_t)clients[C].port);
+	client_share(C);
+	exchange[clients[C].index].range.bytes = 0x2200;
+	config->rx[0].where = VSWITCH_WHERE(clients[C].index, 0x1800);
+	config->rx[0].size = 16;
+	assert_true(client_open(C) >= 0);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct vswitch_ring *ring = (struct vswitch_ring *)(void *)(clients[C].memory + 0x1800);
+		uint32_t burst = 1 + i % 2;
+
+		ring->slots[ring->filled % 16] =
+			(struct vswitch_slot){ VSWITCH_WHERE(clients[C].index, 0x21c0), 64, 0 };
+		__atomic_store_n(&ring->posted, ring->filled + 1, __ATOMIC_RELEASE);
+		packet_put(A, 0, mac(C), mac(A), 64, (uint8_t)i);
+		packet_put(A, 1, mac(B), mac(A), 64, (uint8_t)i);
+		assert_int_equal(client_send(A, burst), burst);
+		assert_int_equal(ring->filled, i + 1);
+		assert_int_equal(ring->slots[i].bytes, 64);
+		assert_int_equal(clients[C].memory[0x21ff], i);
+		/* And from there. */
+		tx_slots(C, 0)[0] = (struct vswitch_slot){ VSWITCH_WHERE(clients[C].index, 0x21c0), 64, 0 };
+		address_store(clients[C].memory + 0x21c0, mac(B));
+		address_store(clients[C].memory + 0x21c6, mac(C));
+		assert_int_equal(client_send(C, 1), 1);
+		assert_int_equal(client_pending(B), burst);
+		while (client_take(B, 0, &at))
+			assert_int_equal(at[63], i);
+	}
+}
+
 static bool flip_ends;
 
 /* One bit makes B of C in the destination of a packet, all the time. */
@@ -539,6 +605,7 @@ int main(void)
 		cmocka_unit_test_setup(bad_slots, three),   cmocka_unit_test_setup(bad_places, three),
 		cmocka_unit_test_setup(full, three),        cmocka_unit_test_setup(budget, three),
 		cmocka_unit_test_setup(unshared, three),    cmocka_unit_test_setup(changing_addresses, three),
+		cmocka_unit_test_setup(near_ends, three),   cmocka_unit_test_setup(small_buffers, three),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
