@@ -34,6 +34,7 @@ extern int net_elisa_logtype;
 #define NET_MACS_MAX 16      /* that the filter lets in */
 #define NET_MULTICAST_MAX 64 /* likewise */
 #define NET_BOUNCE_BYTES (64 << 10)
+#define NET_NO_MAC 1       /* in the lower 16 bits: it is nobody's */
 #define NET_SPARE_SLOTS 64 /* rings of a port that the program uses one way only */
 
 /* Two fields that lie beside each other are read and written as one. */
@@ -79,20 +80,21 @@ struct net_rx_queue {
 	struct vswitch_ring *ring;
 	struct rte_mbuf **mbufs; /* in the slots */
 	uint32_t mask;
-	uint32_t next;        /* slot to look at */
-	uint32_t posted;      /* ours of the ring's */
-	uint32_t free_thresh; /* posted again at once */
-	uint64_t rearm;       /* first words of an mbuf that is handed out */
-	uint64_t ol_flags;    /* behind it, as in the mbuf */
+	uint32_t next;     /* slot to look at */
+	uint32_t posted;   /* ours of the ring's */
+	uint32_t post_at;  /* what `next` has come to when so many are free that they are posted: queue.c */
+	uint64_t rearm;    /* first words of an mbuf that is handed out */
+	uint64_t ol_flags; /* behind it, as in the mbuf */
 	struct rte_mempool *pool;
 	uint64_t delta; /* from an address in an mbuf to where that is; NET_NOWHERE: not the same for all */
 	uint32_t room;  /* in an mbuf */
 	bool filter;    /* not all that comes is wanted */
 	bool doubtful;  /* places may be of no use to the switch */
-	uint64_t mac;   /* the port's, in the upper 48 bits */
+	uint64_t mac;   /* the port's, in the upper 48 bits; if places are doubtful NET_NO_MAC */
 
 	uint64_t packets, bytes, filtered, no_mbuf;
 	struct net_port *port;
+	uint32_t free_thresh; /* posted again at once */
 	uint16_t id, size;
 	bool deferred;
 	int wake, epoll; /* descriptors, for interrupts */
@@ -168,6 +170,12 @@ int net_info_get(struct rte_eth_dev *device, struct rte_eth_dev_info *info);
 void net_rxq_info_get(struct rte_eth_dev *device, uint16_t id, struct rte_eth_rxq_info *info);
 void net_txq_info_get(struct rte_eth_dev *device, uint16_t id, struct rte_eth_txq_info *info);
 int net_burst_mode_get(struct rte_eth_dev *device, uint16_t id, struct rte_eth_burst_mode *mode);
+
+/* When free_thresh places are free. */
+static inline void net_rx_post_later(struct net_rx_queue *queue)
+{
+	queue->post_at = queue->posted - (queue->mask + 1) + queue->free_thresh;
+}
 
 /* queue.c */
 int net_rx_queue_setup(struct rte_eth_dev *device, uint16_t id, uint16_t size, unsigned int socket,

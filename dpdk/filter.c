@@ -63,7 +63,8 @@ void net_filter_update(struct net_port *port)
 		struct net_rx_queue *queue = data->rx_queues[i];
 
 		if (queue) {
-			queue->mac = packed(&data->mac_addrs[0]) << 16; /* net_filter_compare() */
+			/* net_filter_compare() */
+			queue->mac = queue->doubtful ? NET_NO_MAC : packed(&data->mac_addrs[0]) << 16;
 			queue->filter = !data->promiscuous;
 		}
 	}

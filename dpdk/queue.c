@@ -29,6 +29,7 @@ static void make_rearm(struct net_rx_queue *queue, uint16_t port)
 	memcpy(&queue->rearm, &mbuf.rearm_data, sizeof(queue->rearm));
 	if (rte_pktmbuf_priv_flags(queue->pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
 		queue->ol_flags = RTE_MBUF_F_EXTERNAL;
+	queue->doubtful = queue->ol_flags != 0;
 }
 
 int net_rx_queue_setup(struct rte_eth_dev *device, uint16_t id, uint16_t size, unsigned int socket,
@@ -161,7 +162,6 @@ static int find_pool(struct net_rx_queue *queue)
 	struct reach reach = { .memory = &queue->port->connection->memory, .first = true };
 
 	queue->delta = NET_NOWHERE;
-	queue->doubtful = queue->ol_flags & RTE_MBUF_F_EXTERNAL;
 	if (queue->doubtful)
 		return 0; /* looked up one by one */
 	rte_mempool_mem_iter(queue->pool, reach_chunk, &reach);
@@ -188,6 +188,7 @@ int net_rx_queue_fill(struct net_rx_queue *queue)
 	queue->free_thresh = 1;
 	net_rx_post(queue);
 	queue->free_thresh = thresh;
+	net_rx_post_later(queue);
 	if (queue->posted)
 		return 0;
 	NET_LOG(ERR, "%s: pool %s has no mbufs for queue %u", queue->port->data->name, queue->pool->name, queue->id);

@@ -13,6 +13,7 @@
 
 #define GROUP 4
 #define GOES_ON ((uint64_t)0xffff << 32)
+#define MORE ((uint64_t)VSWITCH_MORE << 32)
 
 _Static_assert(sizeof(struct vswitch_slot) == 16 && offsetof(struct vswitch_slot, bytes) == 8, "read as one");
 _Static_assert(offsetof(struct rte_mbuf, ol_flags) == offsetof(struct rte_mbuf, rearm_data) + 8, "written as one");
@@ -69,6 +70,7 @@ static __rte_always_inline bool post_some(struct net_rx_queue *queue, unsigned i
 	else
 		post_each(queue, at, mbufs, count);
 	queue->posted += count;
+	net_rx_post_later(queue);
 	/* Release: the slots are seen before the count that has them. */
 	__atomic_store_n(&queue->ring->posted, queue->posted, __ATOMIC_RELEASE);
 	return true;
@@ -91,10 +93,21 @@ void net_rx_post(struct net_rx_queue *queue)
 	}
 }
 
+static __rte_always_inline bool may_post(const struct net_rx_queue *queue)
+{
+	return (int32_t)(queue->next - queue->post_at) >= 0;
+}
+
 static __rte_always_inline void post_free(struct net_rx_queue *queue)
 {
-	if (queue->mask + 1 - (queue->posted - queue->next) >= queue->free_thresh)
+	if (may_post(queue))
 		net_rx_post(queue);
+}
+
+static __rte_noinline uint16_t post_after_one(struct net_rx_queue *queue)
+{
+	net_rx_post(queue);
+	return 1;
 }
 
 /* What a slot and the mbuf in it become, and the slot's second word. */
@@ -234,14 +247,15 @@ uint16_t net_rx_burst(void *opaque, struct rte_mbuf **mbufs, uint16_t count)
 	mbuf = queue->mbufs[at];
 	word = (uint64_t)_mm_extract_epi64(
 		take_one(mbuf, &queue->ring->slots[at], _mm_load_si128((const __m128i *)&queue->rearm)), 1);
-	if (unlikely(word & GOES_ON || queue->doubtful || (net_filter_compare(mbuf, queue->mac) && queue->filter)))
-		return receive(queue, mbufs, count, available);
+	if (unlikely(word & MORE))
+		return receive(queue, mbufs, 1, available);
+	if (unlikely(net_filter_compare(mbuf, queue->mac) && (queue->filter || queue->doubtful)))
+		return receive(queue, mbufs, 1, available);
 	mbufs[0] = mbuf;
 	queue->next++;
 	queue->packets++;
 	queue->bytes += (uint32_t)word;
-	post_free(queue);
-	return 1;
+	return unlikely(may_post(queue)) ? post_after_one(queue) : 1;
 }
 
 uint32_t net_rx_queue_count(void *opaque)
