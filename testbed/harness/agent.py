@@ -12,6 +12,7 @@ from .channel import TimedOut
 from .say import Failure
 
 WHOLE = 1 << 28  # as many bytes as a message can hold
+WAIT_S = 10  # emulated; longer waits are several, as an emulator that says nothing for long is taken for hung
 
 
 class CommandFailed(Failure):
@@ -47,8 +48,14 @@ class Job:
         """The result; TimedOut, with the job still running, after LIMIT_S emulated seconds."""
         if self.result:
             return self.result
-        status, a, data = self.agent.ask(channel.WAIT, self.number, int(limit_s * 1000), limit_s=limit_s,
-                                         what=f"`{self.command}`", allow=(errno.ETIMEDOUT,))
+        left_s = limit_s
+        while True:
+            some_s = min(left_s, WAIT_S)
+            status, a, data = self.agent.ask(channel.WAIT, self.number, int(some_s * 1000), limit_s=some_s,
+                                             what=f"`{self.command}`", allow=(errno.ETIMEDOUT,))
+            left_s -= some_s
+            if not status or left_s <= 0:
+                break
         result = Result(self.agent.name, self.command, a, data)
         if status:
             raise TimedOut(f"{self.agent.name}: `{self.command}` still runs after {limit_s:g} emulated seconds", result)
