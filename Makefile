@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The front door. Everything sets itself up on first use; see README.md.
 #
-#   make test [T="NAME TAG ..."] [SEED=N|random]   NATIVE=1 make test   on this machine's own KVM
+#   make test [T="NAME TAG ..."] [SEED=N|random] [CPUS=N] [VCPUS=N] [APICV=on|off]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
 .PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
@@ -11,11 +11,14 @@ all: setup
 setup:
 	@$(TESTBED) setup
 
+# Whatever the list says: the CPUs of the host, those of guests whose tests do not say how many, and who delivers interrupts.
+MACHINE = $(if $(SEED),--seed $(SEED)) $(if $(CPUS),--cpus $(CPUS)) $(if $(VCPUS),--vcpus $(VCPUS)) $(if $(APICV),--apicv $(APICV))
+
 test:
-	@$(TESTBED) test $(T) $(if $(SEED),--seed $(SEED))
+	@$(TESTBED) test $(T) $(MACHINE)
 
 test-long:
-	@$(TESTBED) test --long $(T) $(if $(SEED),--seed $(SEED))
+	@$(TESTBED) test --long $(T) $(MACHINE)
 
 tests:
 	@$(TESTBED) list
@@ -23,9 +26,8 @@ tests:
 demo:
 	@$(TESTBED) demo
 
-CPUS ?= 1
 shell:
-	@$(TESTBED) shell --cpus $(CPUS)
+	@$(TESTBED) shell $(if $(CPUS),--cpus $(CPUS))
 
 # The driver for stock DPDK programs: build/dpdk/librte_net_elisa.so.
 dpdk:

@@ -20,6 +20,8 @@ def command_list(_):
 def command_test(options):
     from . import runner
     entries = testlist.choose(testlist.load(long=options.long), options.names)
+    if options.cpus or options.vcpus or options.apicv:
+        entries = testlist.on_machine(entries, options.cpus, options.vcpus, options.apicv and options.apicv == "on")
     seed = runner.seed_from(options.seed)
     if runner.is_native():
         setup.user_space()
@@ -118,6 +120,9 @@ def parse():
     test = add("test", command_test, "run tests")
     test.add_argument("names", nargs="*", metavar="NAME|TAG")
     test.add_argument("--long", action="store_true", help="the long form: more attempts, and tests that have no other")
+    test.add_argument("--cpus", type=int, choices=testlist.CPUS, help="of the emulated host, whatever the list says; no units")
+    test.add_argument("--vcpus", type=int, help="of guests, where the test does not say how many")
+    test.add_argument("--apicv", choices=("on", "off"), help="whatever the list says")
     test.add_argument("--seed", help="a number, or random: shift everything in time by it")
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """tests/list.toml: which tests there are, and on what machine each runs."""
 
+import copy
 import tomllib
 
 from .run import TREE
@@ -28,6 +29,7 @@ class Entry:
         self.on = fields.get("on", "host")  # where a program that is not Python runs
         self.proves = fields.get("proves")  # the correction of the emulator that it needs
         self.cpus, self.apicv = cpus, apicv
+        self.vcpus = 1  # of guests for which the test does not say how many
         self.release = fields.get("kernel", "bookworm")
         self.host_options = fields.get("host_options", "")
         self.cpu_model = fields.get("cpu_model", "corei7_skylake_x")
@@ -120,3 +122,17 @@ def choose(entries, words):
             raise Failure(f"no test is called {word}; `make tests` lists them; tags: {', '.join(tags)}")
         chosen += [entry for entry in found if entry not in chosen]
     return chosen
+
+
+def on_machine(entries, cpus=None, vcpus=None, apicv=None):
+    """The tests of ENTRIES that run in a VM, each once, on such a machine instead of the one that the list names."""
+    chosen = {}
+    for entry in entries:
+        if isinstance(entry, Unit):
+            continue
+        entry = copy.copy(entry)
+        entry.cpus, entry.vcpus = cpus or entry.cpus, vcpus or entry.vcpus
+        entry.apicv = entry.apicv if apicv is None else apicv
+        entry.name = f"{entry.base}-{entry.cpus}cpu-{'apicv' if entry.apicv else 'noapicv'}"
+        chosen.setdefault(entry.name, entry)
+    return list(chosen.values())
