@@ -2,6 +2,7 @@
 """Events for a VM that come while it is inside: delivered when the call returns, none lost, no call cut short."""
 
 from harness import elisa
+from harness.channel import TimedOut
 from harness.run import TREE
 
 NMIS = 300
@@ -36,5 +37,26 @@ def interrupts(test):
     test.check(not [line for line in manager.events() if "abort" in line], f"aborts: {manager.events()}")
 
 
-def run(test, what):
-    globals()[what](test)
+def none_lost(test, calls=1_000_000, each=500):
+    """Another vCPU interrupts one that calls, again and again, all through so many calls: counted where they are sent, and
+    where they are handled."""
+    guest = test.client(vcpus=2)
+    manager = test.manager("counter", name="counter", vetted=True, grant="all")
+    job = guest.start(f"exec taskset 2 {test.program(guest, 'call-many')} counter gate 1 {calls}")
+    sent = 0
+    while True:
+        elisa.insert(guest, TREE / "tests" / "vm" / "nmi", guest.kernel, f"target=1 count={each} pause_us=7 interrupts=1")
+        sent += each  # and as many were handled, or it would not have been loaded
+        guest.call("rmmod nmi")
+        try:
+            job.wait(0.01)
+            break
+        except TimedOut:
+            continue
+    test.equal(job.result.check().err, "", "what the client said")
+    test.check(not [line for line in manager.events() if "abort" in line], f"aborts: {manager.events()}")
+    print(f"{calls} calls, {sent} interrupts sent, {sent} handled")
+
+
+def run(test, what, **options):
+    globals()[what](test, **options)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Sends NMIs to a CPU from this one, each when the last has been handled, and says how many were. */
+/* Sends NMIs or interrupts to a CPU from this one, each when the last has been handled, and says how many were. */
 #include <asm/apic.h>
 #include <asm/nmi.h>
 #include <linux/atomic.h>
@@ -15,6 +15,8 @@ static int count = 1000;
 module_param(count, int, 0);
 static int pause_us = 50;
 module_param(pause_us, int, 0);
+static bool interrupts; /* instead of NMIs */
+module_param(interrupts, bool, 0);
 
 static atomic_t handled;
 
@@ -26,6 +28,20 @@ static int handle(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
+static void handle_interrupt(void *unused)
+{
+	atomic_inc(&handled);
+}
+
+/* Neither waits until it has been handled. */
+static void send(void)
+{
+	if (interrupts)
+		smp_call_function_single(target, handle_interrupt, NULL, 0);
+	else
+		apic->send_IPI(target, NMI_VECTOR);
+}
+
 static int __init nmi_init(void)
 {
 	int sent, error = register_nmi_handler(NMI_LOCAL, handle, 0, "elisa-test");
@@ -35,7 +51,7 @@ static int __init nmi_init(void)
 	for (sent = 0; sent < count; sent++) {
 		int waited = 0;
 
-		apic->send_IPI(target, NMI_VECTOR);
+		send();
 		while (atomic_read(&handled) <= sent && waited++ < LIMIT_US)
 			udelay(1);
 		if (atomic_read(&handled) != sent + 1)
