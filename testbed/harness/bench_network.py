@@ -5,6 +5,9 @@ Through the DPDK driver net_elisa: tx_burst (freeing included), what enters the 
 included). By the gate, and by VMCALL, where the host executes the very same switch. Stock virtio-net with vhost-net and
 a bridge is counted in the same machine, from socket to socket (bench_vhost.py).
 
+One way: a VM sends to all others, a burst to each in turn. Both ways: a ring, where each VM sends to the next one, and
+receives. One VM has two ports.
+
 Counted are instructions and VM exits. Packets a second are a model of a CPU: see MODEL.
 """
 
@@ -12,6 +15,7 @@ import csv
 import json
 import shutil
 import subprocess
+from dataclasses import dataclass
 
 from . import bench_vhost, dpdk, elisa, emulator, kernel, runner
 from .context import Test
@@ -22,12 +26,17 @@ from .say import Failure, say, step
 SIZES = (64, 256, 512, 1024, 1518)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LIMITS = {1: 400, 32: 180, 256: 160}  # instructions of a packet of 64 bytes, by batch
-# Of one region, by the least batch: few enough that some see no timer.
-PACKETS = {"gate": ((1, 512),), "vmcall": ((1, 64), (16, 256))}
-REPEATS = 12
+VMS = 4
+REPEATS, REPEATS_MORE = 12, 4  # of two VMs and one way; of all else
+MORE_BATCHES = (1, 8, 32, 256)  # of all else
+MORE_SIZES = (64, 1518)  # of VMCALL there
 VMCALL = "18"
-MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
-GUEST_MB = 256
+# Exits that come whatever a VM does: an interrupt of the host's, the end of the time slice; what the guest's own timer
+# takes: the window for its interrupt, setting it anew.
+ANYWAY = {"1": "external interrupt", "7": "interrupt window", "32": "MSR write", "52": "preemption timer"}
+MACS = tuple(f"02:00:00:00:00:{number:02x}" for number in range(1, VMS + 1))
+GO = "/tmp/net-bench-go"  # dpdk/bench.c
+HOST_MB, GUEST_MB = 2048, 256
 MEMORY_MB = 64  # of DPDK's in each guest
 
 # What a CPU of today takes, to turn counts into packets a second: said with every figure that is made of it.
@@ -37,45 +46,91 @@ MODEL_TEXT = ("modelled: 3 instructions a ns; a VMFUNC 49 ns and a VM exit 699 n
 
 
 class Wire:
-    """Two guests with a port of the switch each."""
+    """Guests that have a port of the switch each."""
 
-    def __init__(self, test):
+    def __init__(self, test, vms=2):
         self.test, self.host = test, test.host
         test.need_emulator()
         dpdk.start_switch(test)
-        self.guests = [test.guest(wait=False, memory_mb=GUEST_MB, packages=("dpdk-dev",), extra=dpdk.files()) for _ in MACS]
+        self.guests = [test.guest(wait=False, memory_mb=GUEST_MB, packages=("dpdk-dev",), extra=dpdk.files())
+                       for _ in range(vms)]
         for guest in self.guests:
             test.elisa_guest(guest.wait_ready())
 
-    def start(self, number, scheme, role, packets, sizes, batches):
-        eal = dpdk.eal_words(f"name=port{number},mac={MACS[number]},scheme={scheme}", memory_mb=MEMORY_MB)
-        numbers = f"{packets} {','.join(map(str, sizes))} {','.join(map(str, batches))} {REPEATS}"
+    def start(self, number, plan, role, ports=None):
+        """net-bench in a guest, with a port, or with the ports of these numbers."""
+        devices = [f"name=port{port},mac={MACS[port]},scheme={plan.scheme}" for port in ports or (number,)]
+        eal = dpdk.eal_words(*devices, memory_mb=MEMORY_MB)
+        numbers = f"{plan.packets} {','.join(map(str, plan.sizes))} {','.join(map(str, plan.batches))} {plan.repeats} {number}"
         return self.guests[number].start(f"exec {dpdk.command(dpdk.BENCH)} {eal} -- {role} {numbers}")
 
-    def regions(self, scheme, packets, sizes, batches):
-        """What one run counted: (what, size, batch) -> regions."""
+    def one_way(self, plan):
+        """The first sends to all others, by turns."""
+        if plan.vms == 1:
+            return [self.start(0, plan, "loop", (0, 1))]
+        jobs = [self.start(number, plan, "receive") for number in range(1, plan.vms)]
+        for job in jobs:
+            job.expect("^ready", 30)
+        return [*jobs, self.start(0, plan, f"send={','.join(MACS[1:plan.vms])}")]
+
+    def both_ways(self, plan):
+        """A ring: each sends to the next one."""
+        if plan.vms == 1:
+            return [self.start(0, plan, "loops", (0, 1))]
+        guests = self.guests[:plan.vms]
+        for guest in guests:
+            guest.call(f"rm -f {GO}")
+        jobs = [self.start(number, plan, f"exchange={MACS[(number + 1) % plan.vms]}") for number in range(plan.vms)]
+        for job in jobs:
+            job.expect("^ready", 30)
+        for guest in guests:
+            guest.write(GO, b"")
+        return jobs
+
+    def rows(self, plan):
+        """What one run counted, a row for each size and batch."""
+        if plan.scheme == "vmcall":
+            self.host.elisa.load_object("vswitch")
         before = len(self.host.counts)
-        receiver = self.start(1, scheme, "receive", packets, sizes, batches)
-        receiver.expect("^ready", 30)
-        sender = self.start(0, scheme, f"send={MACS[1]}", packets, sizes, batches)
-        for job in (sender, receiver):
+        for job in self.both_ways(plan) if plan.ways == "both" else self.one_way(plan):
             job.wait(600).check()
         found = {}
         for region in self.host.counts[before:]:
             what, size, batch = region["name"].split()
             found.setdefault((what, int(size), int(batch)), []).append(region)
-        return found
+        return [row_of(plan, size, batch, found) for size in plan.sizes for batch in plan.batches]
 
-    def rows(self, scheme, sizes=SIZES, batches=BATCHES):
-        if scheme == "vmcall":
-            self.host.elisa.load_object("vswitch")
-        rows, steps = [], PACKETS[scheme]
-        for (least, packets), (beyond, _) in zip(steps, (*steps[1:], (1 << 16, 0))):
-            some = [batch for batch in batches if least <= batch < beyond]
-            if some:
-                found = self.regions(scheme, packets, sizes, some)
-                rows += [row_of(scheme, packets, size, batch, found) for size in sizes for batch in some]
-        return rows
+
+@dataclass
+class Plan:
+    """One run: who sends to whom, and what."""
+
+    scheme: str
+    vms: int
+    ways: str  # "one" or "both"
+    packets: int  # of each flow in a region
+    sizes: tuple
+    batches: tuple
+    repeats: int
+
+
+def plans(sizes, batches):
+    """All that is to be counted, the most important first."""
+    more = tuple(batch for batch in batches if batch in MORE_BATCHES)
+    others = [(vms, ways) for vms in range(1, VMS + 1) for ways in ("one", "both") if (vms, ways) != (2, "one")]
+    found = [Plan("gate", 2, "one", 512, sizes, batches, REPEATS)]
+    found += [Plan("gate", vms, ways, 256, sizes, more, REPEATS_MORE) for vms, ways in others]
+    # Few packets where each exits, or no region would be without a timer's interrupt.
+    found += [Plan("vmcall", 2, "one", *few, REPEATS) for few in fewer(sizes, batches)]
+    found += [Plan("vmcall", vms, ways, *few, REPEATS_MORE) for vms, ways in others
+              for few in fewer(tuple(size for size in sizes if size in MORE_SIZES), more)]
+    return found
+
+
+def fewer(sizes, batches):
+    """(packets, sizes, batches), for short bursts and for long ones."""
+    parts = ((64, tuple(batch for batch in batches if batch < 16)), (256, tuple(batch for batch in batches if batch >= 16)))
+    return [(packets, sizes, some) for packets, some in parts if some]
 
 
 def undisturbed(regions, exits):
@@ -95,16 +150,30 @@ def counts_of(region):
             "vmfunc": sum(vcpu["vmfunc"] for vcpu in region["vcpus"]), "exits": exits}
 
 
-def row_of(scheme, packets, size, batch, found):
-    calls = -(-packets // batch)
-    tx = undisturbed(found["tx", size, batch], {VMCALL: calls} if scheme == "vmcall" else {})
-    rx = undisturbed(found["rx", size, batch], {})
-    guest = tx["guest"] + rx["guest"]
-    return {"kind": {"gate": "ELISA", "vmcall": "VMCALL"}[scheme], "size": size, "batch": batch, "packets": packets,
-            "instructions": (guest + tx["host"] + rx["host"]) / packets, "guest_instructions": guest / packets,
-            "tx": (tx["guest"] + tx["host"]) / packets, "rx": (rx["guest"] + rx["host"]) / packets,
-            "vmfunc": tx["vmfunc"] / packets, "exits": sum((*tx["exits"].values(), *rx["exits"].values())) / packets,
-            "clean": tx["clean"] and rx["clean"]}
+def part_of(plan, regions, packets, batch, calls):
+    """What a packet costs there: sent and received (loop), sent (with calls), or received."""
+    exits = {VMCALL: -(-packets // batch)} if calls and plan.scheme == "vmcall" else {}
+    counts = undisturbed(regions, exits)
+    ours = sum(count for reason, count in counts["exits"].items() if reason not in ANYWAY)
+    return {"all": (counts["guest"] + counts["host"]) / packets, "guest": counts["guest"] / packets,
+            "vmfunc": counts["vmfunc"] / packets, "exits": ours / packets,
+            "anyway": sum(counts["exits"].values()) / packets - ours / packets, "clean": counts["clean"]}
+
+
+def row_of(plan, size, batch, found):
+    row = {"kind": {"gate": "ELISA", "vmcall": "VMCALL"}[plan.scheme], "vms": plan.vms, "ways": plan.ways, "size": size,
+           "batch": batch, "packets": plan.packets}
+    if plan.vms == 1:
+        parts = [part_of(plan, found["loop", size, batch], plan.packets * (2 if plan.ways == "both" else 1), batch, True)]
+    else:
+        sent = plan.packets * (plan.vms - 1 if plan.ways == "one" else 1)
+        parts = [part_of(plan, found["tx", size, batch], sent, batch, True),
+                 part_of(plan, found["rx", size, batch], plan.packets, batch, False)]
+        row.update({"tx": parts[0]["all"], "rx": parts[1]["all"]})
+    for key in ("vmfunc", "exits", "anyway"):
+        row[key] = sum(part[key] for part in parts)
+    return {**row, "instructions": sum(part["all"] for part in parts), "guest_instructions": sum(part["guest"] for part in parts),
+            "clean": all(part["clean"] for part in parts)}
 
 
 def modelled_mpps(row):
@@ -113,11 +182,12 @@ def modelled_mpps(row):
 
 
 def show(rows):
-    say(f"{'':22} {'bytes':>6} {'batch':>6} | {'instructions':>12} {'sent':>8} {'received':>9} {'exits':>7} a packet | "
+    say(f"{'':30} {'VMs':>3} {'ways':>4} {'bytes':>6} {'batch':>6} | {'instructions':>12} {'sent':>8} {'received':>9} {'exits':>7} a packet | "
         f"{'Mpps, modelled':>14}")
     for row in rows:
-        parts = [f"{row[key]:.1f}" if key in row else "" for key in ("tx", "rx")]
-        say(f"{row['kind']:22} {row['size']:6} {row['batch']:6} | {row['instructions']:12.1f} {parts[0]:>8} {parts[1]:>9} "
+        parts = [f"{row[key]:.1f}" if key in row else "" for key in ("tx", "rx")]  # not of sockets, nor of one VM
+        say(f"{row['kind']:30} {row['vms']:3} {row['ways']:>4} {row['size']:6} {row['batch']:6} | {row['instructions']:12.1f} "
+            f"{parts[0]:>8} {parts[1]:>9} "
             f"{row['exits']:7.3f}          | {modelled_mpps(row):14.2f}" + ("" if row.get("clean", True) else "  (disturbed)"))
     say(f"Mpps: {MODEL_TEXT}")
 
@@ -125,7 +195,8 @@ def show(rows):
 def write_csv(rows):
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / "network.csv"
-    columns = ("kind", "size", "batch", "packets", "instructions", "guest_instructions", "tx", "rx", "vmfunc", "exits")
+    columns = ("kind", "vms", "ways", "size", "batch", "packets", "instructions", "guest_instructions", "tx", "rx", "vmfunc", "exits",
+               "anyway")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow((*columns, "modelled_mpps"))
@@ -137,21 +208,26 @@ def write_csv(rows):
 
 
 PLOT = """\
-set terminal svg size 900,420 font "sans,12"
+set terminal svg size 1350,420 font "sans,12"
 set output "{output}"
-set multiplot layout 1,2
+set multiplot layout 1,3
 set logscale xy
 set xlabel "packets a burst"
 set ylabel "instructions a packet, measured"
 set title "64 bytes"
-set key top right
+set key below
+set tics font "sans,10"
 set xtics (1,2,4,8,16,32,64,128,256)
 plot {by_batch}
 unset logscale x
-set xtics auto
+set xtics (64,256,512,1024,1518)
 set xlabel "bytes a packet"
 set title "bursts of 32"
 plot {by_size}
+set xlabel "VMs"
+set xtics (1,2,3,4)
+set title "64 bytes, bursts of 32"
+plot {by_vms}
 unset multiplot
 """
 
@@ -160,7 +236,9 @@ def series(rows, where, key):
     """Inline data and plot clauses: a line for each kind."""
     blocks, clauses = [], []
     for kind in dict.fromkeys(row["kind"] for row in rows):
-        points = [(row[key], row["instructions"]) for row in rows if row["kind"] == kind and where(row)]
+        points = sorted((row[key], row["instructions"]) for row in rows if row["kind"] == kind and where(row))
+        if not points:
+            continue
         name = f"${key}{len(blocks)}"
         blocks.append(f"{name} << EOD\n" + "".join(f"{x} {y:.2f}\n" for x, y in points) + "EOD\n")
         clauses.append(f"{name} using 1:2 with linespoints title '{kind}'")
@@ -172,32 +250,44 @@ def write_plot(rows):
         say("  no plot: gnuplot is not installed")
         return
     path = FOLDER / "network.svg"
-    batch_data, by_batch = series(rows, lambda row: row["size"] == 64, "batch")
-    size_data, by_size = series(rows, lambda row: row["batch"] == 32, "size")
-    script = batch_data + size_data + PLOT.format(output=path, by_batch=by_batch, by_size=by_size)
+    pairs = [row for row in rows if is_pair(row)]
+    batch_data, by_batch = series(pairs, lambda row: row["size"] == 64, "batch")
+    size_data, by_size = series(pairs, lambda row: row["batch"] == 32, "size")
+    vms = [{**row, "kind": f"{row['kind']}, {row['ways']} way{'s' if row['ways'] == 'both' else ''}"} for row in rows
+           if row["kind"] in ("ELISA", "VMCALL")]
+    vms_data, by_vms = series(vms, lambda row: row["size"] == 64 and row["batch"] == 32, "vms")
+    script = batch_data + size_data + vms_data + PLOT.format(output=path, by_batch=by_batch, by_size=by_size, by_vms=by_vms)
     result = subprocess.run(["gnuplot"], input=script, text=True, capture_output=True, check=False)
     say(f"written to build/figures/{path.name}" if not result.returncode else f"  no plot: {result.stderr.strip()}")
 
 
 def add_figures(figures, rows):
-    by = {(row["kind"], row["size"], row["batch"]): row for row in rows}
+    by = {(row["kind"], row["size"], row["batch"]): row for row in rows if is_pair(row)}
     for batch, limit in LIMITS.items():
         row = by["ELISA", 64, batch]
         figures.add(f"instructions per packet of 64 bytes, batch {batch}", row["instructions"], "", limit)
     exits = max(row["exits"] for row in rows if row["kind"] == "ELISA")
-    figures.add("VM exits per packet, polling", exits, "", 0, "equal")
+    figures.add("VM exits per packet by ELISA, polling", exits, "", 0, "equal")
+    some = [row for row in rows if row["kind"] == "ELISA" and row["anyway"]]
+    say(f"  {len(some)} rows of ELISA have seen interrupts of the host or of the guest's timer in all their repeats; they are "
+        f"counted there: at most {max((row['anyway'] for row in some), default=0):.4f} exits a packet")
     for other in dict.fromkeys(row["kind"] for row in rows if row["kind"] != "ELISA"):
         if (other, 64, 1) in by:
             ratio = modelled_mpps(by["ELISA", 64, 1]) / modelled_mpps(by[other, 64, 1])
             say(f"  modelled, 64 bytes, batch 1: {ratio:.2f} times as many packets a second as by {other}")
 
 
+def is_pair(row):
+    """Of two VMs, one way: what figures are of."""
+    return row["vms"] == 2 and row["ways"] == "one"
+
+
 def measure(test, sizes=SIZES, batches=BATCHES):
-    wire = Wire(test)
-    with step("packets by the gate", 60):
-        rows = wire.rows("gate", sizes, batches)
-    with step("packets by VMCALL", 90):
-        rows += wire.rows("vmcall", sizes, batches)
+    wire, rows = Wire(test, VMS), []
+    for plan in plans(sizes, batches):
+        with step(f"{plan.scheme}, {plan.vms} VMs, {plan.ways} way{'s' if plan.ways == 'both' else ''}, bursts of "
+                  f"{plan.batches[0]} to {plan.batches[-1]}", 30):
+            rows += wire.rows(plan)
     for guest in wire.guests:
         guest.stop()
     return rows
@@ -206,13 +296,13 @@ def measure(test, sizes=SIZES, batches=BATCHES):
 def run(options):
     figures = Figures("network")
     folder = runner.new_folder("bench-network")
-    machine = Machine(emulator.program(), kernel.current(), folder)
+    machine = Machine(emulator.program(), kernel.current(), folder, memory_mb=HOST_MB)
     try:
         machine.boot().load_kvm()
         test = Test(machine, folder, None)
         rows = measure(test)
         with step("stock virtio-net with vhost-net", 90):
-            rows += bench_vhost.measure(test)
+            rows += [{"vms": 2, "ways": "one", **row} for row in bench_vhost.measure(test)]
         show(rows)
         say(f"written to {write_csv(rows).relative_to(elisa.TREE)}")
         write_plot(rows)
