@@ -140,9 +140,9 @@ static inline uint64_t vswitch_state_bytes(uint32_t buckets)
 
 /* An index below a power of two that was checked, also while the CPU speculates: the compiler does not see the check.
  */
-static inline uint64_t vswitch_index(uint64_t index, uint32_t size)
+static inline uint64_t vswitch_index(uint64_t index, uint64_t size)
 {
-	asm("and %1, %q0" : "+r"(index) : "i"(size - 1) : "cc");
+	asm("and %1, %0" : "+r"(index) : "re"(size - 1) : "cc");
 	return index;
 }
 
