@@ -12,9 +12,10 @@ from .run import TREE
 from .say import Failure, say, step
 
 CALLS = 20000  # of each thread
-OPERATIONS = 1000  # of memcached's load
+OPERATIONS = 500  # of memcached's load
 PACKAGES = ("iputils-ping", "memcached", "libmemcached-tools")
 VCPUS = (1, 2, 4)
+MEMCACHED = "/root/elisa-memcached"
 ATTACK = TREE / "tests" / "attack" / "module"
 VICTIM = elisa.BUILD / "tests" / "attack" / "victim" / "victim.elf"
 SECRET = 0x5ec2e75ec2e75ec2  # in the victim
@@ -49,7 +50,8 @@ class Story:
         self.test.elisa()
         self.at(f"the host is up: Linux {self.machine.kernel.version}, its own KVM, and elisa.ko")
         self.at(f"starting three VMs: stock QEMU, the same stock kernel, {', '.join(map(str, VCPUS))} vCPUs")
-        options = {"memory_mb": 192, "modules": ("tun",), "packages": PACKAGES, "extra": network.tap_files()}
+        options = {"memory_mb": 192, "modules": ("tun",), "packages": PACKAGES,
+                   "extra": (*network.tap_files(), (MEMCACHED, elisa.MEMCACHED))}
         guests = [self.test.guest(vcpus=vcpus, wait=False, **options) for vcpus in VCPUS]
         with step("they boot", 15):
             for guest in guests:
@@ -81,7 +83,7 @@ class Story:
         self.at(f"on the host: {cache.job.command.removeprefix('exec ')}")
         for guest in guests:
             guest.call("ifconfig lo 127.0.0.1 up")
-            guest.start(f"exec {elisa.place(guest, elisa.MEMCACHED)} --space shared").expect("^ready")
+            guest.start(f"exec {MEMCACHED} --space shared").expect("^ready")
         self.at("elisa-memcached in each VM, at its own 127.0.0.1:11211")
         text = f"hello from {guests[1].name}"
         guests[1].call(f"echo {text} > /tmp/greeting && /usr/bin/memccp --servers=127.0.0.1 /tmp/greeting")

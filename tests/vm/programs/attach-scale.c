@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * attach-scale PREFIX COUNT VCPUS TRIES: attaches to the objects PREFIX0, PREFIX1, ... (each a `nop`), to the last one
- * TRIES times over: each is a region "attach". Then calls each on each of VCPUS vCPUs (of the first one the first call is
- * the region "first call"), says so, and stays attached.
+ * TRIES times over, with a call: regions "attach" and "first call". Then calls each on each of VCPUS vCPUs, says so,
+ * and stays attached.
  */
 #include <sched.h>
 #include <unistd.h>
@@ -18,20 +18,6 @@ static struct elisa_attachment *attach_number(const char *prefix, unsigned long 
 	return attach(name, "gate");
 }
 
-static struct elisa_attachment *attach_counted(const char *prefix, unsigned long last, unsigned long tries)
-{
-	struct elisa_attachment *attachment = NULL;
-
-	marker_name(1, "attach");
-	for (unsigned long i = 0; i < tries; i++) {
-		elisa_detach(attachment);
-		marker_begin(1);
-		attachment = attach_number(prefix, last);
-		marker_end(1);
-	}
-	return attachment;
-}
-
 static void go_to(unsigned long vcpu)
 {
 	cpu_set_t set;
@@ -40,6 +26,26 @@ static void go_to(unsigned long vcpu)
 	CPU_SET(vcpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		die("vCPU %lu: %s", vcpu, strerror(errno));
+}
+
+static struct elisa_function attach_counted(const char *prefix, unsigned long last, unsigned long tries)
+{
+	struct elisa_attachment *attachment = NULL;
+	struct elisa_function nop = { 0 };
+
+	marker_name(1, "attach");
+	marker_name(2, "first call");
+	for (unsigned long i = 0; i < tries; i++) {
+		elisa_detach(attachment);
+		marker_begin(1);
+		attachment = attach_number(prefix, last);
+		marker_end(1);
+		nop = find(attachment, "nop");
+		marker_begin(2);
+		expect("call", elisa_call0(&nop), 0);
+		marker_end(2);
+	}
+	return nop;
 }
 
 int main(int count, char **arguments)
@@ -55,19 +61,14 @@ int main(int count, char **arguments)
 	nop = calloc(objects, sizeof(*nop));
 	if (!objects || !tries || !nop)
 		die("nothing to attach to");
+	go_to(0);
 	for (unsigned long i = 0; i + 1 < objects; i++)
 		nop[i] = find(attach_number(arguments[1], i), "nop");
-	nop[objects - 1] = find(attach_counted(arguments[1], objects - 1, tries), "nop");
-	marker_name(2, "first call");
+	nop[objects - 1] = attach_counted(arguments[1], objects - 1, tries);
 	for (unsigned long vcpu = 0; vcpu < vcpus; vcpu++) {
 		go_to(vcpu);
-		for (unsigned long i = objects; i-- > 0;) {
-			if (!vcpu && i == objects - 1)
-				marker_begin(2);
+		for (unsigned long i = 0; i < objects; i++)
 			expect("call", elisa_call0(&nop[i]), 0);
-			if (!vcpu && i == objects - 1)
-				marker_end(2);
-		}
 	}
 	puts("attached");
 	fflush(stdout);
