@@ -11,7 +11,7 @@ from .say import Failure
 
 WIRE = struct.Struct("<IIQII")     # kind, length, ticks, budget in ms, jitter
 MESSAGE = struct.Struct("<IIII")   # op or errno, a, b, length
-MESSAGE_KIND, EXPIRED_KIND, RESET_KIND, COUNTS_KIND = 1, 2, 3, 4
+MESSAGE_KIND, EXPIRED_KIND, RESET_KIND, COUNTS_KIND, REPORT_KIND = 1, 2, 3, 4, 5
 HELLO, SPAWN, WAIT, KILL, WRITE, READ, EXPECT, RELAY, CLOSE = range(1, 10)
 
 SLACK_MS = 5000       # emulated time for an agent to answer beyond the limit it was given
@@ -39,6 +39,7 @@ class PortChannel:
         self.ticks = 0
         self.stuck_s = STUCK_S
         self.counts = []  # regions closed so far, as the emulator reported them
+        self.reports = []  # what the checker of translations has found, a line each, until somebody takes it
         self.random = random.Random(seed) if seed is not None else None
         self.why_dead = lambda: "the emulator ended"
 
@@ -56,6 +57,8 @@ class PortChannel:
                     return data
                 if kind == COUNTS_KIND:
                     self.counts.append(json.loads(data))
+                elif kind == REPORT_KIND:
+                    self.reports.append(data.decode())
                 elif kind == EXPIRED_KIND:
                     raise MachineDied(f"the emulated host hangs: no answer in {(limit_ms + SLACK_MS) / 1000:g} emulated seconds")
                 elif kind == RESET_KIND:
@@ -90,6 +93,7 @@ class StreamChannel:
     def __init__(self):
         self.ours, self.theirs = socket.socketpair()
         self.counts = []
+        self.reports = []
 
     def started(self):
         self.theirs.close()

@@ -20,6 +20,8 @@ class Test:
         self.build = TREE / "build"
         self.ours = []  # guests that this test started
         self.managers = []  # likewise
+        self.expected_report = None  # of the checker of translations, as a regular expression: without one the test fails
+        self.reports = []
         self.counts = []  # (what, tried, contained), for the table at the end
 
     def fail(self, text):

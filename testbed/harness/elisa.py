@@ -89,23 +89,26 @@ class HostModule:
         self.parameters = None  # with which it is loaded
         self.objects = []  # objects as modules, for host interposition
         self.idle_pages = None  # of its own, that it keeps when no VM uses it
+        self.planted = False  # it is one with a fault, which the next test must not meet
 
     @property
     def loaded(self):
         return self.parameters is not None
 
-    def load(self, **parameters):
-        """Loads it, unless it is loaded with the same parameters; a Failure if it refuses this host."""
+    def load(self, source=HOST_MODULE, **parameters):
+        """Loads it, from another folder if it is to have a fault, unless it is loaded with the same parameters; a Failure if it refuses this host."""
         if self.host.counts_exactly:
             parameters = {**EMULATED, **parameters}
-        if self.parameters == parameters:
+        if self.parameters == parameters and self.planted == (source != HOST_MODULE):
             return self
         for guest in list(self.host.shared_guests.values()):  # their drivers know the module that goes
             if guest in self.host.guests and guest.driver:
                 guest.stop()
         self.unload()
-        insert(self.host, HOST_MODULE, self.host.kernel, " ".join(f"{name}={value}" for name, value in parameters.items()))
-        self.parameters = parameters
+        insert(self.host, source, self.host.kernel, " ".join(f"{name}={value}" for name, value in parameters.items()))
+        self.parameters, self.planted = parameters, source != HOST_MODULE
+        if self.planted:  # it lies where the real one did
+            self.host.placed = {file: path for file, path in self.host.placed.items() if file.name != "elisa.ko"}
         return self
 
     def load_object(self, source):
@@ -125,6 +128,7 @@ class HostModule:
         if self.loaded:
             self.host.call(f"rmmod {modules.name_of(HOST_MODULE)}")
             self.parameters = self.idle_pages = None
+            self.planted = False
 
     def stats(self):
         return stats(self.host)
@@ -148,6 +152,8 @@ class HostModule:
         kept = self.held()
         for _ in range(int(RELEASE_LIMIT_S / POLL_S)):
             if not kept:
+                if self.planted:
+                    self.unload()
                 return ""
             self.host.call(f"usleep {int(POLL_S * 1e6)}")
             kept = self.held()

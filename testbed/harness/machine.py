@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from . import cache, elisa, image, programs
+from .run import TREE
 from .kernel import module_name
 from .agent import Agent
 from .channel import PortChannel
@@ -19,6 +20,7 @@ LOADED_MB = 2048  # the most that Bochs keeps loaded; what is more lies in a fil
 CPU_MODEL = "corei7_skylake_x"
 IPS = 100_000_000  # ticks in an emulated second; tsc_early_khz of the host's command line says the same
 QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several CPUs
+WATCH = TREE / "testbed" / "watch"  # tells the checker of translations which memory is given back
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,6 +56,7 @@ class Host(Agent):
     name = "host"
     store = "/guest"  # where on it kernels, initramfs and disks of guests lie
     counts_exactly = True
+    checked = False  # whether translations are, see docs/fidelity.md
 
     def __init__(self, channel, guest_kernel):
         self.channel, self.guest_kernel = channel, guest_kernel
@@ -75,6 +78,11 @@ class Host(Agent):
     def counts(self):
         """Regions counted so far, oldest first."""
         return self.channel.counts
+
+    def take_reports(self):
+        """What the checker of translations has found since somebody last asked."""
+        reports, self.channel.reports = self.channel.reports, []
+        return reports
 
     def count_of(self, name):
         """The newest region called NAME."""
@@ -168,10 +176,10 @@ class Machine(Host):
     running = set()  # of all machines, for kill_all()
 
     def __init__(self, emulator, kernel, folder, cpus=1, apicv=True, seed=None, guest_kernel=None,
-                 memory_mb=MEMORY_MB, terminal=None, options="", cpu_model=CPU_MODEL):
+                 memory_mb=MEMORY_MB, terminal=None, options="", cpu_model=CPU_MODEL, checked=False):
         super().__init__(PortChannel(seed), guest_kernel or kernel)
         self.emulator, self.kernel, self.folder = emulator, kernel, Path(folder)
-        self.cpus, self.apicv = cpus, apicv
+        self.cpus, self.apicv, self.checked = cpus, apicv, checked
         self.folder.mkdir(parents=True, exist_ok=True)
         quantum = random.Random(seed).randint(*QUANTUM) if seed is not None else 16
         configuration = bochs_configuration(image.host(kernel, options), self.folder, cpus, quantum, memory_mb, terminal,
@@ -183,6 +191,8 @@ class Machine(Host):
         """To the agent's first answer. KVM is not loaded yet."""
         environment = {**os.environ, "TESTBED_SOCKET": str(self.channel.theirs.fileno()),
                        "TESTBED_BOOT_MS": str(BOOT_LIMIT_S * 1000)}
+        if self.checked:
+            environment["TESTBED_TRANSLATIONS"] = "1"
         with open(self.folder / "bochs.out", "wb") as output:
             self.process = subprocess.Popen([str(self.emulator), "-q", "-f", str(self.folder / "bochsrc")],
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
@@ -197,6 +207,8 @@ class Machine(Host):
         """With these parameters of kvm_intel, beside the machine's own."""
         parameters = {"enable_apicv": "Y" if self.apicv else "N", **parameters}
         self.call("load-kvm " + " ".join(f"{name}={value}" for name, value in parameters.items()))
+        if self.checked:
+            elisa.insert(self, WATCH, self.kernel)
         return self
 
     def keeps_vmx_on(self):

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,21 @@ def what_is_left(host):
     return leak or next((f"kernel log: {line}" for line in logs.complaints(log)), "")
 
 
+def with_reports(test, kind, text, last=False):
+    """KIND and TEXT of an outcome: a report of the checker of translations that the test does not expect is a failure."""
+    reports, wanted = test.host.take_reports(), test.expected_report
+    if reports:
+        with open(test.folder / "translations.txt", "a", encoding="utf-8") as file:
+            file.writelines(f"{report}\n" for report in reports)
+    test.reports += reports
+    surprises = [report for report in reports if not wanted or not re.search(wanted, report)]
+    if surprises:
+        return "FAIL", (f"{text}; " if text else "") + f"translations: {surprises[0]}"
+    if last and wanted and kind == "ok" and not test.reports:
+        return "FAIL", "the checker of translations has found nothing"
+    return kind, text
+
+
 def run_one(host, entry, folder):
     """Runs one test on a booted host; what it started is gone afterwards. Its kind, what it said, what it counted."""
     test = Test(host, folder, entry)
@@ -160,6 +176,7 @@ def run_one(host, entry, folder):
     complaints = kernel_complaints(host)
     if complaints:
         kind, text = "FAIL", (f"{text}; " if text else "") + f"kernel log: {complaints[0]}"
+    kind, text = with_reports(test, kind, text)
     if kind == "FAIL":
         keep_logs(host, folder)
         for agent in [host, *host.guests]:
@@ -174,7 +191,7 @@ def run_one(host, entry, folder):
         (folder / "host-kernel.log").write_text(host.kernel_log, encoding="utf-8")
         host.stop_guests()
     host.dead_consoles.clear()
-    return kind, text, test.counts
+    return *with_reports(test, kind, text, last=True), test.counts
 
 
 def new_folder(name):
@@ -192,7 +209,8 @@ def boot(entry, folder, seed, program):
     if is_native():
         return NativeHost(folder).boot().load_kvm()
     machine = Machine(program, kernel.current(entry.release), folder, entry.cpus, entry.apicv, seed,
-                      memory_mb=entry.memory_mb, options=entry.host_options, cpu_model=entry.cpu_model)
+                      memory_mb=entry.memory_mb, options=entry.host_options, cpu_model=entry.cpu_model,
+                      checked=entry.checked)
     return machine.boot().load_kvm()
 
 

@@ -9,7 +9,7 @@ from .say import Failure
 
 LIST = TREE / "tests" / "list.toml"
 KEYS = {"name", "file", "tags", "cpus", "apicv", "kernel", "memory_mb", "limit_s", "arguments", "long", "long_only", "on",
-        "proves", "host_options", "cpu_model", "packages", "host_packages"}
+        "proves", "host_options", "cpu_model", "packages", "host_packages", "checked"}
 UNIT_KEYS = {"name", "file", "tags", "long_only"}
 CPUS = (1, 2, 4)
 
@@ -36,13 +36,14 @@ class Entry:
         self.packages = fields.get("packages", [])
         self.host_packages = fields.get("host_packages", [])
         self.memory_mb = fields.get("memory_mb", 1024)
+        self.checked = fields.get("checked", long)  # translations are: docs/fidelity.md
         self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
         self.arguments = {**fields.get("arguments", {}), **(fields.get("long", {}) if long else {})}
 
     @property
     def machine(self):
         """What machine it needs: tests that agree on this share one boot."""
-        return (self.cpus, self.apicv, self.release, self.memory_mb, self.host_options, self.cpu_model)
+        return (self.cpus, self.apicv, self.release, self.memory_mb, self.host_options, self.cpu_model, self.checked)
 
 
 class Unit:

@@ -97,6 +97,8 @@ static uint32_t next_message(void)
 {
 	struct wire head;
 
+	if (testbed_checks)
+		testbed_translations_settle();
 	transfer(&head, sizeof(head), false);
 	inbound.resize(head.length);
 	transfer(&inbound[0], head.length, false);
@@ -174,6 +176,7 @@ void testbed_reset(unsigned cpu, unsigned type)
 	}
 	started = true;
 	testbed_counts_init();
+	testbed_translations_init();
 	if (!socket_number)
 		return; /* started by hand, without a harness */
 	harness = atoi(socket_number);

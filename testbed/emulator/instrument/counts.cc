@@ -22,7 +22,7 @@
 
 /* agent/marker.h has the same numbers. */
 static const bx_address MARKER_BASE = 0xffffffffe1150000;
-enum marker { MARKER_NAME = 0, MARKER_BEGIN = 1, MARKER_END = 2, COPY_TO_AGENT = 3, COPY_FROM_AGENT = 4 };
+enum marker { MARKER_NAME = 0, MARKER_BEGIN = 1, MARKER_END = 2, COPY_TO_AGENT = 3, COPY_FROM_AGENT = 4, FREED = 5 };
 static const unsigned REGIONS = 256;
 static const unsigned NAME_REGISTERS = 4;
 
@@ -209,6 +209,11 @@ void testbed_prefetch(unsigned cpu, bx_address address)
 
 	if (offset >= REGIONS << 8)
 		return;
+	if ((offset & 0xff) == FREED) { /* watch/watch.c: physical address in RDI, bytes in RSI */
+		if (testbed_checks)
+			testbed_freed(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI), BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI));
+		return;
+	}
 	if ((offset & 0xff) >= COPY_TO_AGENT) { /* agent/port.c: page in RDI, bytes in RSI */
 		Bit64u moved = testbed_copy(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI),
 					    BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI), (offset & 0xff) == COPY_TO_AGENT);

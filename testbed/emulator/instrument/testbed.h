@@ -11,6 +11,7 @@ enum testbed_kind {
 	TESTBED_EXPIRED = 2, /* no reply within its budget of emulated time */
 	TESTBED_RESET = 3,   /* the emulated machine was reset */
 	TESTBED_COUNTS = 4,  /* one closed region, as JSON */
+	TESTBED_REPORT = 5,  /* what translations.cc has found, a line */
 };
 
 /* Ends the emulator unless the harness took the message. */
@@ -25,5 +26,12 @@ uint32_t testbed_copy(unsigned cpu, uint64_t address, uint32_t length, bool to_a
 
 /* Called once, when the emulated CPUs exist. */
 void testbed_counts_init(void);
+void testbed_translations_init(void);
+/* Reports what is due. */
+void testbed_translations_settle(void);
+/* BYTES from host-physical HPA on are given back to the kernel, says code on this CPU. */
+void testbed_freed(unsigned cpu, uint64_t hpa, uint64_t bytes);
+
+extern bool testbed_checks;
 
 #endif

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""What ends translations: scenes in which a CPU has kept some, with the product as it is, or without one invalidation.
+
+docs/fidelity.md: the checker must be silent about the former, and must find the latter.
+"""
+
+import sys
+
+from harness import elisa, planted
+from harness.run import TREE
+
+sys.path.append(str(TREE / "tests" / "vm" / "core"))
+sys.path.append(str(TREE / "tests" / "attack"))
+import exchange  # noqa: E402
+from vmm import VMM  # noqa: E402
+
+VICTIM = TREE / "build" / "tests" / "attack" / "victim" / "victim.elf"
+
+
+def detach(test):
+    guest = test.client()
+    test.manager("nop", name="again", vetted=True, memory="64K", grant="all")
+    guest.call(f"{test.program(guest, 'attach-rounds')} again gate 3", 20)
+
+
+def buffers(test):
+    guest = test.client()
+    test.manager("nop", name="nop", vetted=True, memory="64K", grant="all")
+    guest.call(f"{test.program(guest, 'share')} nop gate", 20)
+
+
+def owner(test):
+    """A buffer of the exchange goes while another VM's call uses it."""
+    (one, two), _ = exchange.start(test)
+    for _ in range(3):
+        job, number, index = exchange.sit(test, one)
+        lingering = two.start(f"exec {exchange.program(test, two)} linger {number} {index} 20000")
+        lingering.expect("^lingers")
+        two.call("usleep 20000")
+        job.kill(9)
+        job.wait(10)
+        lingering.wait(20).check()
+
+
+def roots(test, objects=16):
+    """A VM's root is freed, and its page becomes one of ours."""
+    client = test.client()
+    managers = [test.manager("nop", name=f"many{i}", vetted=True, grant="all", wait=False) for i in range(objects)]
+    for manager in managers:
+        manager.wait_ready(30)
+    program = test.program(client, "attach-many")
+    for _ in range(2):
+        other = test.guest()
+        other.kill()
+        client.call(f"{program} many gate {objects}", 60)
+
+
+def control(test, count=24):
+    """A VMM changes control registers of a vCPU that has called, and goes on to call."""
+    test.elisa()
+    test.manager(VICTIM, name="victim", vetted=True, grant="all")
+    said = test.host.call(f"{elisa.place(test.host, VMM)} state victim {count} 1", 60)
+    test.check(f"tried {count} contained {count} " in said, said)
+
+
+def cpus(test):
+    """The VM is on one CPU, who takes its object away is on another."""
+    guest = test.client()
+    manager = test.manager("nop", name="far", vetted=True, memory="64K", grant="all")
+    test.host.call(f"taskset -ap 2 $(cat {guest.folder}/pid)")
+    test.host.call("taskset -ap 1 $(pidof elisa-manager)")
+    job = guest.start(f"{test.program(guest, 'hold')} far")
+    job.expect("^attached")
+    guest.call("usleep 50000")
+    manager.kill()
+    test.host.call("usleep 50000")
+    job.kill()
+
+
+def switches(test):
+    """Processes of a VM that call in turn: each has a CR3 of its own."""
+    guest = test.client()
+    test.manager("counter", name="counter", vetted=True, grant="all")
+    program = test.program(guest, "call-many")
+    guest.call(f"for i in 1 2 3; do {program} counter gate 1 100 & done; wait", 20)
+
+
+SCENES = {"detach": detach, "buffers": buffers, "owner": owner, "roots": roots, "control": control, "cpus": cpus,
+          "switches": switches}
+
+
+def run(test, scenes, fault=None, report=None):
+    """FAULT: the mutation to leave an invalidation out with; REPORT: what the checker must then say, a regular expression."""
+    test.need_emulator()
+    test.host.stop_guests()
+    test.host.elisa.unload()
+    if fault:
+        test.expected_report = report
+        test.host.elisa.load(source=planted.source(fault))
+    for scene in scenes:
+        SCENES[scene](test)
+        if fault is None:
+            test.clean_up()
