@@ -4,7 +4,7 @@
 #   make test [T="NAME TAG ..."] [SEED=N|random] [CPUS=N] [VCPUS=N] [APICV=on|off]   NATIVE=1 make test   on this machine's own KVM
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
+.PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -48,7 +48,7 @@ test-packages:
 # The tables; bench-scaling takes ten minutes more.
 bench: bench-core bench-network bench-kv
 
-bench-testbed bench-core bench-network bench-vhost bench-kv bench-scaling: bench-%:
+bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling: bench-%:
 	@$(TESTBED) bench $* $(BENCH_OPTIONS)
 
 soak:

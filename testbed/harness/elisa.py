@@ -96,7 +96,10 @@ class HostModule:
         return self.parameters is not None
 
     def load(self, source=HOST_MODULE, **parameters):
-        """Loads it, from another folder if it is to have a fault, unless it is loaded with the same parameters; a Failure if it refuses this host."""
+        """Loads it, unless it is loaded with the same parameters; a Failure if it refuses this host.
+
+        SOURCE: another folder than usual, for one with a fault (planted.py).
+        """
         if self.host.counts_exactly:
             parameters = {**EMULATED, **parameters}
         if self.parameters == parameters and self.planted == (source != HOST_MODULE):

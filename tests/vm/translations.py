@@ -42,24 +42,26 @@ def owner(test):
         lingering.wait(20).check()
 
 
-def roots(test, objects=16):
-    """A VM's root is freed, and its page becomes one of ours."""
+def roots(test, objects=24):
+    """Roots of VMs are freed, and their pages become some of ours."""
     client = test.client()
+    test.manager("nop", name="first", vetted=True, grant="all")
+    # A VM's first attachment invalidates everywhere.
+    client.start(f"{test.program(client, 'hold')} first").expect("^attached")
     managers = [test.manager("nop", name=f"many{i}", vetted=True, grant="all", wait=False) for i in range(objects)]
     for manager in managers:
         manager.wait_ready(30)
     program = test.program(client, "attach-many")
-    for _ in range(2):
-        other = test.guest()
+    for other in test.guests(3):
         other.kill()
-        client.call(f"{program} many gate {objects}", 60)
+    client.call(f"{program} many gate {objects}", 60)
 
 
-def control(test, count=24):
-    """A VMM changes control registers of a vCPU that has called, and goes on to call."""
+def control(test, count=5):
+    """A VMM changes CR3 of a vCPU that has called, and lets it call again."""
     test.elisa()
     test.manager(VICTIM, name="victim", vetted=True, grant="all")
-    said = test.host.call(f"{elisa.place(test.host, VMM)} state victim {count} 1", 60)
+    said = test.host.call(f"{elisa.place(test.host, VMM)} spaces victim {count}", 60)
     test.check(f"tried {count} contained {count} " in said, said)
 
 

@@ -89,8 +89,9 @@ static std::string where(unsigned cpu)
 
 static std::string what(const mapping &mapping, unsigned level)
 {
-	return format("%s %#llx %s of %llu KiB, seen at tick %llu", mapping.table ? "the table at" : "the page at", mapping.target,
-		      rights_text(mapping.rights).c_str(), (unsigned long long)bytes_of(level) >> 10, mapping.since);
+	return format("the %s at %#llx %s for %llu KiB", mapping.table ? "table" : "page", mapping.target,
+		      rights_text(mapping.rights).c_str(), (unsigned long long)bytes_of(level) >> 10) +
+	       (mapping.since ? format(", kept since tick %llu,", mapping.since) : "");
 }
 
 /* The bits of an entry that permit something. */
@@ -134,7 +135,7 @@ static void suspect(unsigned cpu, Bit64s tag, Bit64u key, mapping *mapping, cons
 }
 
 /* To the list of its key, unless it is there. False if it is the only one. */
-static bool keep(std::vector<mapping> *list, const mapping &wanted)
+static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &wanted)
 {
 	for (const mapping &each : *list)
 		if (each.target == wanted.target && each.rights == wanted.rights && each.table == wanted.table &&
@@ -142,6 +143,8 @@ static bool keep(std::vector<mapping> *list, const mapping &wanted)
 			return list->size() > 1;
 	list->push_back(wanted);
 	list->back().since = bx_pc_system.time_ticks();
+	if (list->size() > 1)
+		kept->epoch++;
 	return list->size() > 1;
 }
 
@@ -251,9 +254,7 @@ void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, 
 
 	for (unsigned at = level; at < LEVELS; at++)
 		if (walk.valid[at] && (at > (unsigned)level || !reason))
-			others |= keep(&(*all)[key_of(at, gpa)], walk.at[at]);
-	if (others)
-		kept->epoch++;
+			others |= keep(kept, &(*all)[key_of(at, gpa)], walk.at[at]);
 	if (reason) {
 		if (laddr_valid && inside_roots.count(root))
 			check_combined(cpu, laddr, page_walk ? 0 : access, NULL, 0);
@@ -372,7 +373,7 @@ void testbed_guest_walk(unsigned cpu, Bit64u laddr, Bit64u hpa, Bit32u page_mask
 	now.space = space_of(cpu);
 	now.global = guest_access & 0x100;
 	check_combined(cpu, laddr, access_of(rw), &now, level);
-	keep(&kept->roots[root].combined[tag_of(vpid_of(cpu), pcid_of(cpu))][key_of(level, laddr)], now);
+	keep(kept, &kept->roots[root].combined[tag_of(vpid_of(cpu), pcid_of(cpu))][key_of(level, laddr)], now);
 }
 
 void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw)

@@ -14,6 +14,8 @@ extern unsigned long revoked, to_revoke; /* buffers that calls cannot reach any 
 void attack_buffers(struct machine *machine, unsigned long count);
 /* entries.c */
 void attack_entries(struct machine *machine, unsigned long count);
+/* spaces.c */
+void attack_spaces(struct machine *machine, unsigned long count);
 /* lives.c */
 void attack_lives(const char *object, unsigned long count);
 /* mixed.c */

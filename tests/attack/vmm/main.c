@@ -46,7 +46,7 @@ static const struct {
 } attacks[] = {
 	{ "registers", 1, registers },    { "faults", 1, faults },          { "state", 1, state },
 	{ "slots", 2, attack_slots },     { "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
-	{ "entries", 1, attack_entries },
+	{ "entries", 1, attack_entries }, { "spaces", 1, attack_spaces },
 };
 
 int main(int count, char **arguments)
