@@ -17,7 +17,7 @@ TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "testbed"))
 
 from harness import apt, bench_core, cache, check, cpio, elf, elisa, kernel, logs, modules, mutations, \
-    testlist, toolchain  # noqa: E402
+    planted, runner, testlist, toolchain  # noqa: E402
 from harness.channel import MachineDied, TimedOut  # noqa: E402
 from harness.native import NativeHost  # noqa: E402
 from harness.say import Failure  # noqa: E402
@@ -402,6 +402,44 @@ class MutationTest(unittest.TestCase):
             self.assertRegex(text, mutations.NOT_CAUGHT)
         for text in ("host: the emulated machine has reset", "guest1: its QEMU ended with 1"):
             self.assertNotRegex(text, mutations.NOT_CAUGHT)
+
+
+class TranslationsTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.test = mock.Mock(folder=Path(self.folder.name), reports=[], expected_report=None)
+        self.test.host.take_reports.side_effect = [["no INVEPT"], []]
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def outcome(self, **options):
+        return runner.with_reports(self.test, "ok", "", **options)
+
+    def test_a_report_fails_a_test(self):
+        self.assertEqual(self.outcome(), ("FAIL", "translations: no INVEPT"))
+        self.assertIn("no INVEPT", (self.test.folder / "translations.txt").read_text(encoding="utf-8"))
+
+    def test_unless_it_expects_it(self):
+        self.test.expected_report = "INV[EV]"
+        self.assertEqual(self.outcome(), ("ok", ""))
+        self.assertEqual(self.outcome(last=True), ("ok", ""))
+
+    def test_what_is_expected_must_come(self):
+        self.test.expected_report = "INV[EV]"
+        self.test.host.take_reports.side_effect = [[]]
+        self.assertEqual(self.outcome(last=True)[0], "FAIL")
+
+    def test_all_is_checked_in_the_long_form(self):
+        self.assertFalse(testlist.Entry({"name": "a", "file": "vm/host.py"}, 1, True, {"cpus": 0, "apicv": 0}, False).checked)
+        self.assertTrue(testlist.Entry({"name": "a", "file": "vm/host.py"}, 1, True, {"cpus": 0, "apicv": 0}, True).checked)
+
+    def test_planted_faults_change_one_file(self):
+        with mock.patch.object(planted, "ROOT", self.test.folder):
+            folder = planted.source("flush-one-cpu")
+        changed = [path.name for path in folder.iterdir()
+                   if path.read_text(encoding="utf-8") != (elisa.HOST_MODULE / path.name).read_text(encoding="utf-8")]
+        self.assertEqual(changed, ["kvm.c"])
 
 
 class BenchTest(unittest.TestCase):

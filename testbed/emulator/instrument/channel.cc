@@ -98,7 +98,7 @@ static uint32_t next_message(void)
 	struct wire head;
 
 	if (testbed_checks)
-		testbed_translations_settle();
+		testbed_translations_message();
 	transfer(&head, sizeof(head), false);
 	inbound.resize(head.length);
 	transfer(&inbound[0], head.length, false);

@@ -211,7 +211,8 @@ void testbed_prefetch(unsigned cpu, bx_address address)
 		return;
 	if ((offset & 0xff) == FREED) { /* watch/watch.c: physical address in RDI, bytes in RSI */
 		if (testbed_checks)
-			testbed_freed(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI), BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI));
+			testbed_freed(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI),
+				      BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI));
 		return;
 	}
 	if ((offset & 0xff) >= COPY_TO_AGENT) { /* agent/port.c: page in RDI, bytes in RSI */

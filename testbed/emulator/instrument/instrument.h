@@ -19,8 +19,8 @@ void testbed_translations_entry(unsigned cpu);
 void testbed_translations_exit(unsigned cpu);
 void testbed_translations_control(unsigned cpu, unsigned what, Bit64u value);
 void testbed_eptp_switch(unsigned cpu, unsigned index, Bit64u eptp);
-void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry, int level,
-		      Bit32u access, Bit32u reason);
+void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry,
+		      int level, Bit32u access, Bit32u reason);
 void testbed_guest_walk(unsigned cpu, Bit64u laddr, Bit64u hpa, Bit32u page_mask, Bit32u guest_access, unsigned rw);
 void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw);
 void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, Bit64u laddr);
@@ -50,7 +50,8 @@ void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, B
 #define BX_INSTR_GUEST_WALK(cpu_id, laddr, hpa, page_mask, guest_access, rw) \
 	TESTBED_CHECK(testbed_guest_walk(cpu_id, laddr, hpa, page_mask, guest_access, rw))
 #define BX_INSTR_PAGE_FAULT(cpu_id, laddr, rw) TESTBED_CHECK(testbed_page_fault(cpu_id, laddr, rw))
-#define BX_INSTR_INVALIDATE(cpu_id, what, type, id, laddr) TESTBED_CHECK(testbed_invalidate(cpu_id, what, type, id, laddr))
+#define BX_INSTR_INVALIDATE(cpu_id, what, type, id, laddr) \
+	TESTBED_CHECK(testbed_invalidate(cpu_id, what, type, id, laddr))
 #else
 #define BX_INSTR_TLB_CNTRL(cpu_id, what, value)
 #define BX_INSTR_VMENTRY(cpu_id)

@@ -27,8 +27,8 @@ uint32_t testbed_copy(unsigned cpu, uint64_t address, uint32_t length, bool to_a
 /* Called once, when the emulated CPUs exist. */
 void testbed_counts_init(void);
 void testbed_translations_init(void);
-/* Reports what is due. */
-void testbed_translations_settle(void);
+/* Before each message to the agent: reports what is due. */
+void testbed_translations_message(void);
 /* BYTES from host-physical HPA on are given back to the kernel, says code on this CPU. */
 void testbed_freed(unsigned cpu, uint64_t hpa, uint64_t bytes);
 

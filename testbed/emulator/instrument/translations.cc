@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds accesses that a real CPU could have served from a translation which is no longer in the tables, and pages that are
- * given back while a CPU could still reach them so; docs/fidelity.md says what of it is modelled, and why.
+ * Finds accesses that a real CPU could have served from a translation which is no longer in the tables, and pages that
+ * are given back while a CPU could still reach them so; docs/fidelity.md says what of it is modelled, and why.
  */
 #include "bochs.h"
 #include "cpu/cpu.h"
@@ -18,11 +18,11 @@
 bool testbed_checks;
 
 /*
- * What is changed in the tables is invalidated a little later: another CPU, or another thread on this one, may use the old
- * translation until then, and does no harm as long as the page is not given back.
+ * What is changed in the tables is invalidated a little later: another CPU, or another thread on this one, may use the
+ * old translation until then, and does no harm as long as the page is not given back.
  */
 static const Bit64u GRACE_TICKS = 100000;
-static const unsigned REPORTS_MAX = 50;
+static const unsigned REPORTS_MAX = 50; /* between two messages to the agent: the first tell enough */
 static const Bit32u EPT_VIOLATION = 48;
 
 static std::vector<kept> cpus;
@@ -110,7 +110,7 @@ static mappings *mappings_of(unsigned cpu, Bit64u root, Bit64s tag)
 }
 
 /* Suspicions whose grace is over: was what they are about invalidated meanwhile? */
-void testbed_translations_settle(void)
+static void settle(void)
 {
 	while (!suspicions.empty() && suspicions.front().deadline <= bx_pc_system.time_ticks()) {
 		suspicion &first = suspicions.front();
@@ -126,12 +126,19 @@ void testbed_translations_settle(void)
 	}
 }
 
+void testbed_translations_message(void)
+{
+	settle();
+	reports = 0;
+}
+
 static void suspect(unsigned cpu, Bit64s tag, Bit64u key, mapping *mapping, const std::string &text)
 {
 	if (mapping->suspected)
 		return;
 	mapping->suspected = true;
-	suspicions.push_back({ bx_pc_system.time_ticks() + GRACE_TICKS, cpu, root_of(cpu), key, mapping->target, tag, text });
+	suspicions.push_back(
+		{ bx_pc_system.time_ticks() + GRACE_TICKS, cpu, root_of(cpu), key, mapping->target, tag, text });
 }
 
 /* To the list of its key, unless it is there. False if it is the only one. */
@@ -183,7 +190,8 @@ static bool serves(const mapping &mapping, Bit32u access)
 /* Would it have served the access as the tables do now? */
 static bool agrees(const mapping &old, unsigned level, const struct walk &walk, Bit64u gpa, Bit32u access)
 {
-	const mapping *now = old.table ? (walk.valid[level] && walk.at[level].table ? &walk.at[level] : NULL) : walk.page();
+	const mapping *now =
+		old.table ? (walk.valid[level] && walk.at[level].table ? &walk.at[level] : NULL) : walk.page();
 
 	if (!now || !serves(*now, access))
 		return false;
@@ -193,7 +201,8 @@ static bool agrees(const mapping &old, unsigned level, const struct walk &walk, 
 }
 
 /* All that the CPU may have kept of this address. False if some of it disagrees. */
-static bool check_physical(unsigned cpu, mappings *all, const struct walk &walk, Bit64u gpa, Bit64u laddr, Bit32u access)
+static bool check_physical(unsigned cpu, mappings *all, const struct walk &walk, Bit64u gpa, Bit64u laddr,
+			   Bit32u access)
 {
 	bool good = true;
 
@@ -218,7 +227,8 @@ static bool check_physical(unsigned cpu, mappings *all, const struct walk &walk,
 	return good;
 }
 
-static bool was_seen(const struct kept &kept, const seen_walk &seen, Bit64u root, Bit64u gpa, const Bit64u *entry, int level)
+static bool was_seen(const struct kept &kept, const seen_walk &seen, Bit64u root, Bit64u gpa, const Bit64u *entry,
+		     int level)
 {
 	if (seen.root != root || seen.page != gpa >> 12 || seen.epoch != kept.epoch || seen.level != level)
 		return false;
@@ -230,8 +240,8 @@ static bool was_seen(const struct kept &kept, const seen_walk &seen, Bit64u root
 
 static bool check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapping *now, unsigned now_level);
 
-void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry, int level,
-		      Bit32u access, Bit32u reason)
+void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry,
+		      int level, Bit32u access, Bit32u reason)
 {
 	struct kept *kept = &cpus[cpu];
 	Bit64u root = root_of(cpu);
@@ -246,7 +256,7 @@ void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, 
 		kept->walk_rights &= entry[at];
 	if (!reason && was_seen(*kept, *seen, root, gpa, entry, level))
 		return;
-	testbed_translations_settle();
+	settle();
 
 	struct walk walk = walk_of(entry, level, broken, mask);
 	mappings *all = &kept->roots[root].physical;
@@ -259,7 +269,8 @@ void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, 
 		if (laddr_valid && inside_roots.count(root))
 			check_combined(cpu, laddr, page_walk ? 0 : access, NULL, 0);
 		if (reason == EPT_VIOLATION)
-			forget_violating(kept, root, gpa, laddr_valid ? &laddr : NULL, tag_of(vpid_of(cpu), pcid_of(cpu)));
+			forget_violating(kept, root, gpa, laddr_valid ? &laddr : NULL,
+					 tag_of(vpid_of(cpu), pcid_of(cpu)));
 		return;
 	}
 	if (good && !others) {
@@ -311,8 +322,9 @@ static void suspect_combined(unsigned cpu, Bit64u key, mapping *old, Bit64u ladd
 	bool other_space = old->space != space_of(cpu), linear = other_space || ept_agrees(cpu, *old);
 	std::string text = format("%s: linear %#llx could have been translated by %s%s (guest-physical %#llx, CR3 and "
 				  "modes %#llx), the tables of %#llx have %s: no %s on this CPU since it was changed",
-				  where(cpu).c_str(), laddr, old->global ? "global, " : "", what(*old, key & 7).c_str(), old->gpa, old->space,
-				  space_of(cpu), now ? what(*now, level).c_str() : "nothing", linear ? "INVVPID of this VPID" : "INVEPT of this root");
+				  where(cpu).c_str(), laddr, old->global ? "global, " : "", what(*old, key & 7).c_str(),
+				  old->gpa, old->space, space_of(cpu), now ? what(*now, level).c_str() : "nothing",
+				  linear ? "INVVPID of this VPID" : "INVEPT of this root");
 
 	if (!linear) {
 		suspect(cpu, tag_of(vpid_of(cpu), pcid_of(cpu)), key, old, text);
@@ -339,7 +351,8 @@ static bool check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapp
 			Bit64u offset = laddr % bytes_of(level);
 
 			if (!serves(old, access) ||
-			    (now && old.space == space_of(cpu) && ((old.target + offset) ^ (now->target + laddr % bytes_of(now_level))) < 0x1000))
+			    (now && old.space == space_of(cpu) &&
+			     ((old.target + offset) ^ (now->target + laddr % bytes_of(now_level))) < 0x1000))
 				continue;
 			good = false;
 			suspect_combined(cpu, key, &old, laddr, now, now_level);
@@ -419,7 +432,7 @@ void testbed_translations_entry(unsigned cpu)
 {
 	struct kept *kept = &cpus[cpu];
 
-	testbed_translations_settle();
+	settle();
 	if (BX_CPU(cpu)->vmcs.vmexec_ctrls2.EPT_ENABLE())
 		look_at_root(cpu);
 	if (!vpid_of(cpu))
@@ -494,7 +507,8 @@ void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, B
 
 /* --- pages that are given back */
 
-static bool reaches(const mappings &all, Bit64u hpa, Bit64u bytes, Bit64u *address, const mapping **found, unsigned *level)
+static bool reaches(const mappings &all, Bit64u hpa, Bit64u bytes, Bit64u *address, const mapping **found,
+		    unsigned *level)
 {
 	for (auto &entry : all)
 		for (const mapping &each : entry.second) {
@@ -510,7 +524,8 @@ static bool reaches(const mappings &all, Bit64u hpa, Bit64u bytes, Bit64u *addre
 	return false;
 }
 
-/* BYTES from HPA on are given back to the host's kernel: no CPU may reach them through gate or sub contexts any more. */
+/* BYTES from HPA on are given back to the host's kernel: no CPU may reach them through gate or sub contexts any more.
+ */
 void testbed_freed(unsigned by, Bit64u hpa, Bit64u bytes)
 {
 	const mapping *found;
@@ -530,9 +545,10 @@ void testbed_freed(unsigned by, Bit64u hpa, Bit64u bytes)
 				if (!any)
 					any = linear = reaches(tagged.second, hpa, bytes, &address, &found, &level);
 			if (any)
-				report(format("CPU %u, RIP %#llx: memory at %#llx (%llu KiB) is given back while CPU %u may have "
-					      "kept %s for %s %#llx of EPT root %#llx (inside): no INVEPT of that root on that CPU",
-					      by, BX_CPU(by)->prev_rip, hpa, bytes >> 10, cpu, what(*found, level).c_str(),
-					      linear ? "linear" : "guest-physical", address, root.first));
+				report(format(
+					"CPU %u, RIP %#llx: memory at %#llx (%llu KiB) is given back while CPU %u may have "
+					"kept %s for %s %#llx of EPT root %#llx (inside): no INVEPT of that root on that CPU",
+					by, BX_CPU(by)->prev_rip, hpa, bytes >> 10, cpu, what(*found, level).c_str(),
+					linear ? "linear" : "guest-physical", address, root.first));
 		}
 }
