@@ -225,8 +225,8 @@ def build_user_space(targets):
         shutil.rmtree(setup.BUILD / "meson-private", ignore_errors=True)
         # A guard's absence may leave something unused.
         run("meson", "setup", "-Dwerror=false", setup.BUILD, TREE, what="configuring user space")
-    output = subprocess.run(["ninja", "-C", str(setup.BUILD), "-k", "0", *targets], capture_output=True, text=True, check=False).stdout
-    lines = output.splitlines()
+    ninja = subprocess.run(["ninja", "-C", str(setup.BUILD), "-k", "0", *targets], capture_output=True, text=True, check=False)
+    lines = ninja.stdout.splitlines()
     failed = None
     for number, line in enumerate(lines):
         if line.startswith("FAILED: "):

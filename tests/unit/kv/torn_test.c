@@ -2,7 +2,8 @@
 /*
  * A read that meets a store at any of its instructions. A child reads, step by step; at one of its steps, another one
  * each time, the item is replaced, and what it was made of is used again for what the reader may not see. It must get
- * the old value or the new one; and of the secret, nothing ever comes into its memory, also not for a moment.
+ * the old value or the new one, with its own flags; and of the secret, nothing ever comes into its memory, also not for
+ * a moment.
  */
 #include <errno.h>
 #include <signal.h>
@@ -49,7 +50,8 @@ static _Noreturn void child(uint32_t bytes)
 	mark();
 	result = kv_get(&clients[READER].info, KV_WHERE(BUFFER, 0), KV_WHICH(SHARED, 3), KV_VALUE_MAX);
 	mark();
-	_exit(result != (long)bytes || (!all(slot->value, bytes, 'o') && !all(slot->value, bytes, 'n')));
+	_exit(result != (long)bytes || (slot->item_flags != 'o' && slot->item_flags != 'n') ||
+	      !all(slot->value, bytes, (uint8_t)slot->item_flags));
 }
 
 static bool stopped(pid_t pid, int *status)
