@@ -45,7 +45,7 @@ deb:
 test-packages:
 	@$(TESTBED) test-packages
 
-# The tables; bench-scaling takes ten minutes more.
+# The tables; bench-scaling takes four minutes of one core more.
 bench: bench-core bench-network bench-kv
 
 bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling: bench-%:
