@@ -22,7 +22,7 @@ SECRET = 0x5ec2e75ec2e75ec2  # in the victim
 TRIED = re.compile(r"attack: \S+: tried (\d+) contained (\d+) breaches (\d+)")
 # Why the host has ended calls: the words of elisactl.
 REASONS = {"fault": "they touched what they may not", "instr": "an exception of the code that they ran into",
-           "vmfunc": "a VMFUNC that led nowhere"}
+           "vmfunc": "a VMFUNC that led nowhere", "intr": "an event of the VM met them"}
 # What the hostile kernel does (tests/attack/module), how often, in words.
 ATTACKS = (("landings-kernel", 0, "it enters at each of the 4096 bytes of the gate page, with CPL 0 and forged registers"),
            ("landings-code", 64, "it jumps past the gate, into the middle of entry page and trusted code"))
