@@ -182,8 +182,8 @@ def modelled_mpps(row):
 
 
 def show(rows):
-    say(f"{'':30} {'VMs':>3} {'ways':>4} {'bytes':>6} {'batch':>6} | {'instructions':>12} {'sent':>8} {'received':>9} {'exits':>7} a packet | "
-        f"{'Mpps, modelled':>14}")
+    say(f"{'':30} {'VMs':>3} {'ways':>4} {'bytes':>6} {'batch':>6} | {'instructions':>12} {'sent':>8} {'received':>9} "
+        f"{'exits':>7} a packet | {'Mpps, modelled':>14}")
     for row in rows:
         parts = [f"{row[key]:.1f}" if key in row else "" for key in ("tx", "rx")]  # not of sockets, nor of one VM
         say(f"{row['kind']:30} {row['vms']:3} {row['ways']:>4} {row['size']:6} {row['batch']:6} | {row['instructions']:12.1f} "
@@ -195,8 +195,8 @@ def show(rows):
 def write_csv(rows):
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / "network.csv"
-    columns = ("kind", "vms", "ways", "size", "batch", "packets", "instructions", "guest_instructions", "tx", "rx", "vmfunc", "exits",
-               "anyway")
+    columns = ("kind", "vms", "ways", "size", "batch", "packets", "instructions", "guest_instructions", "tx", "rx", "vmfunc",
+               "exits", "anyway")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow((*columns, "modelled_mpps"))
