@@ -33,7 +33,8 @@ MORE_SIZES = (64, 1518)  # of VMCALL there
 VMCALL = "18"
 # Exits that come whatever a VM does: an interrupt of the host's, the end of the time slice; what the guest's own timer
 # takes: the window for its interrupt, setting it anew.
-ANYWAY = {"1": "external interrupt", "7": "interrupt window", "32": "MSR write", "52": "preemption timer"}
+ANYWAY = {"1": "external interrupt", "7": "interrupt window", "12": "HLT, of another VM", "32": "MSR write",
+          "52": "preemption timer"}
 MACS = tuple(f"02:00:00:00:00:{number:02x}" for number in range(1, VMS + 1))
 GO = "/tmp/net-bench-go"  # dpdk/bench.c
 HOST_MB, GUEST_MB = 2048, 256
