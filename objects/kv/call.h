@@ -72,16 +72,24 @@ static inline uint32_t expiry_of(const struct kv_call *call, int64_t seconds)
 	return seconds > 0xffffffffll ? 0xffffffffu : (uint32_t)seconds;
 }
 
+/* Seconds until it expires; -1: it does not. One that has just been made to expire has none. */
+static inline int32_t left_of(const struct kv_call *call, const struct kv_item *item)
+{
+	uint32_t expiry = item->expiry;
+
+	return !expiry ? -1 : expiry <= call->now ? 0 : (int32_t)(expiry - call->now);
+}
+
 /* What is said of an item but for its value. */
 static inline void answer(const struct kv_call *call, const struct kv_item *item, uint32_t block, uint32_t state)
 {
-	uint32_t expiry = item->expiry, used = KV_READ(*used_at(call->state, block)), bytes = item->bytes;
+	uint32_t used = KV_READ(*used_at(call->state, block)), bytes = item->bytes;
 	struct kv_slot *slot = call->slot;
 
 	slot->item_cas = item->cas;
 	slot->item_flags = item->flags;
 	slot->item_bytes = bytes & KV_BYTES_MASK;
-	slot->item_left = expiry ? (int32_t)(expiry - call->now) : -1;
+	slot->item_left = slot->item_had = left_of(call, item);
 	slot->item_idle = call->now - (used >> KV_USED_SHIFT);
 	slot->item_state =
 		state | (used & KV_USED_FETCHED ? KV_FETCHED : 0) | (bytes & KV_BYTES_STALE ? KV_IS_STALE : 0);

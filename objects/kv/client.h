@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The shared cache for C programs: a slot for each thread, and calls. All functions return what kv.h says, or what
- * elisa_call() does when a call was ended.
+ * elisa_call() does when a call was ended. ECANCELED and EINTR: nobody can tell whether it was done; where that can be
+ * told, it is made again, or is done.
  */
 #ifndef ELISA_KV_CLIENT_H
 #define ELISA_KV_CLIENT_H
@@ -14,6 +15,8 @@
 #include <elisa.h>
 
 #include "kv.h"
+
+#define KV_TRIES 8 /* of what is ended again and again */
 
 enum kv_function { KV_GET, KV_FETCH, KV_STORE, KV_DELETE, KV_COUNT, KV_FLUSH, KV_SPACE, KV_STATS, KV_FUNCTIONS };
 
@@ -84,10 +87,70 @@ static inline __attribute__((always_inline)) long kv_call(const struct kv_client
 	return elisa_call3(&client->kv->function[function], KV_WHERE(client->buffer, 0), which, bytes);
 }
 
+/* Whether a call was ended that may well go through if it is made again. */
+static inline int kv_ended(long result)
+{
+	return result == -ECANCELED || result == -EINTR;
+}
+
+/*
+ * What became of a store whose call was ended. Its cas tells: larger ones come later. The new value's bytes: it was
+ * done; -EAGAIN: it was not; else it may have been, and is not there any more, or nothing can be found out.
+ */
+static inline long kv_became(const struct kv_client *client, uint64_t which)
+{
+	struct kv_slot *slot = client->slot;
+	uint32_t options = slot->options;
+	uint64_t cas = slot->item_cas;
+	long result = -EINTR;
+
+	if (!cas)
+		return -EAGAIN;
+	slot->options = KV_NO_VALUE | KV_KEEP;
+	for (int tries = 0; tries < KV_TRIES && kv_ended(result); tries++)
+		result = kv_call(client, KV_FETCH, which, 0);
+	slot->options = options;
+	if (result >= 0 && slot->item_cas != cas)
+		result = slot->item_cas < cas ? -EAGAIN : -ECANCELED;
+	return result == -ENOENT ? -ECANCELED : result;
+}
+
+/* The rest of kv_call_key() for a call that was ended with RESULT. */
+static __attribute__((noinline, unused)) long kv_call_again(const struct kv_client *client, enum kv_function function,
+							    uint64_t which, uint64_t bytes, long result)
+{
+	for (int tries = 0; tries < KV_TRIES && kv_ended(result); tries++) {
+		if (function == KV_STORE || function == KV_COUNT) {
+			long became = kv_became(client, which);
+
+			if (became != -EAGAIN)
+				return became < 0 ? became : function == KV_COUNT ? became : 0;
+			client->slot->item_cas = 0;
+		}
+		result = kv_call(client, function, which, bytes);
+		/* Who finds nothing to delete may have deleted it. */
+		if (function == KV_DELETE && result < 0)
+			result = -ECANCELED;
+	}
+	return result;
+}
+
+/* A call for the key in the slot. */
+static inline __attribute__((always_inline)) long kv_call_key(const struct kv_client *client, enum kv_function function,
+							      uint64_t which, uint64_t bytes)
+{
+	long result;
+
+	if (function == KV_STORE || function == KV_COUNT)
+		client->slot->item_cas = 0;
+	result = kv_call(client, function, which, bytes);
+	return __builtin_expect(kv_ended(result), 0) ? kv_call_again(client, function, which, bytes, result) : result;
+}
+
 /* The value's bytes; the value is client->slot->value, if it has no more than client->room. */
 static inline long kv_client_get(const struct kv_client *client, unsigned int space, const void *key, size_t key_bytes)
 {
-	return kv_call(client, KV_GET, kv_key(client, space, key, key_bytes), client->room);
+	return kv_call_key(client, KV_GET, kv_key(client, space, key, key_bytes), client->room);
 }
 
 static inline long kv_client_store(const struct kv_client *client, unsigned int space, const void *key,
@@ -103,14 +166,14 @@ static inline long kv_client_store(const struct kv_client *client, unsigned int 
 	slot->flags = flags;
 	slot->expiry = expiry;
 	slot->options = mode;
-	return kv_call(client, KV_STORE, kv_key(client, space, key, key_bytes), bytes);
+	return kv_call_key(client, KV_STORE, kv_key(client, space, key, key_bytes), bytes);
 }
 
 static inline long kv_client_delete(const struct kv_client *client, unsigned int space, const void *key,
 				    size_t key_bytes)
 {
 	client->slot->options = 0;
-	return kv_call(client, KV_DELETE, kv_key(client, space, key, key_bytes), 0);
+	return kv_call_key(client, KV_DELETE, kv_key(client, space, key, key_bytes), 0);
 }
 
 /* 0; the number is client->slot->item_number. OPTIONS: KV_DOWN, KV_CREATE with client->slot->initial set. */
@@ -121,7 +184,7 @@ static inline long kv_client_count(const struct kv_client *client, unsigned int 
 
 	client->slot->number = by;
 	client->slot->options = options;
-	result = kv_call(client, KV_COUNT, kv_key(client, space, key, key_bytes), 24);
+	result = kv_call_key(client, KV_COUNT, kv_key(client, space, key, key_bytes), 24);
 	return result < 0 ? result : 0;
 }
 

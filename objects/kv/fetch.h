@@ -30,18 +30,15 @@ static inline void item_state_set(struct kv_item *item, uint32_t set, uint32_t c
 	KV_WRITE(item->bytes, (item->bytes & ~clear) | set);
 }
 
-/* Is this reader the one to make it anew? Only one is told so. */
-static inline uint32_t win(struct kv_call *call, struct kv_item *item, uint32_t options, int64_t recache)
+/* Is this reader the one to make it anew? Only one is told so, and none who does not ask. */
+static inline uint32_t win(struct kv_item *item, uint32_t options, int32_t left, int64_t recache)
 {
 	uint32_t bytes = item->bytes;
-	int wanted = (bytes & KV_BYTES_STALE) != 0;
+	int wanted = options & KV_CLAIM && bytes & KV_BYTES_STALE;
 
 	if (bytes & KV_BYTES_WON)
 		return KV_LOST;
-	/* Whoever cannot be told would leave it stale for good. */
-	if (!(options & KV_WIN))
-		return 0;
-	if (options & KV_RECACHE && item->expiry && (int64_t)(item->expiry - call->now) < recache)
+	if (options & KV_RECACHE && left >= 0 && left < recache)
 		wanted = 1;
 	if (wanted)
 		item_state_set(item, KV_BYTES_WON, 0);
@@ -54,6 +51,7 @@ static inline long fetch_locked(struct kv_call *call, uint64_t room, uint32_t op
 	int64_t expiry = KV_READ(slot->expiry), create = KV_READ(slot->create), recache = KV_READ(slot->recache);
 	uint32_t block = find_live(call), state;
 	struct kv_item *item;
+	int32_t had;
 
 	if (!block) {
 		struct recipe recipe = { .expiry = expiry_of(call, create), .state = KV_BYTES_WON };
@@ -64,14 +62,18 @@ static inline long fetch_locked(struct kv_call *call, uint64_t room, uint32_t op
 		if (!block)
 			return -ENOMEM;
 		item_link(call, block);
-		answer(call, item_at(call->state, block), block, KV_WON);
+		answer(call, item_at(call->state, block), block, KV_WON | KV_MADE);
+		touch_used(call, block, KV_USED_RECENT | KV_USED_FETCHED);
+		slot->item_had = -1;
 		return 0;
 	}
 	item = item_at(call->state, block);
-	state = win(call, item, options, recache);
+	had = left_of(call, item);
 	if (options & KV_TOUCH)
 		KV_WRITE(item->expiry, expiry_of(call, expiry));
+	state = win(item, options, options & KV_TOUCHED ? left_of(call, item) : had, recache);
 	answer(call, item, block, state);
+	slot->item_had = had;
 	if (!(options & KV_NO_VALUE))
 		value_copy(call, block, room);
 	if (!(options & KV_KEEP))

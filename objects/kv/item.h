@@ -158,6 +158,12 @@ static inline uint32_t item_make(const struct kv_call *call, const struct recipe
 	return block;
 }
 
+/* The client is told which item it will be before it is one: if the call is ended, it looks whether that is there. */
+static inline void item_show(const struct kv_call *call, uint32_t block)
+{
+	KV_WRITE(call->slot->item_cas, item_at(call->state, block)->cas);
+}
+
 /* Puts an item in place of the one that there may be. From the first store of the bucket's word on it is stored. */
 static inline void item_link(const struct kv_call *call, uint32_t block)
 {

@@ -12,7 +12,7 @@ ELISA_ENTRY(kv_fetch, uint64_t where, uint64_t which, uint64_t room)
 	if (result)
 		return result;
 	options = KV_READ(call.slot->options);
-	if (options & ~(KV_TOUCH | KV_CREATE | KV_RECACHE | KV_NO_VALUE | KV_KEEP | KV_WIN))
+	if (options & ~(KV_TOUCH | KV_CREATE | KV_RECACHE | KV_NO_VALUE | KV_KEEP | KV_CLAIM | KV_TOUCHED))
 		return -EINVAL;
 	result = fetch(&call, room, options);
 	if (options & KV_TOUCH) {
@@ -37,13 +37,15 @@ static int store_check(struct kv_call *call, uint32_t block, uint32_t options, s
 	uint32_t mode = options & KV_MODE;
 	uint64_t cas = KV_READ(call->slot->cas);
 
-	if (options & KV_IF_CAS) {
+	/* What is there already is no question of its cas to KV_ADD. */
+	if (options & KV_IF_CAS && mode != KV_ADD) {
 		if (!block)
 			return -ENOENT;
 		if (item->cas != cas) {
-			if (!(options & KV_STALE) || cas > item->cas)
+			if (!(options & KV_STALE) || cas > item->cas || mode >= KV_APPEND)
 				return -EEXIST;
-			recipe->state = KV_BYTES_STALE;
+			recipe->state = KV_BYTES_STALE | (item->bytes & KV_BYTES_WON);
+			recipe->expiry = item->expiry;
 		}
 	}
 	if (mode == KV_ADD)
@@ -83,8 +85,8 @@ static long store_locked(struct kv_call *call, uint32_t options, struct recipe *
 	made = item_make(call, recipe, block);
 	if (!made)
 		return -ENOMEM;
+	item_show(call, made);
 	item_link(call, made);
-	call->slot->item_cas = item_at(call->state, made)->cas;
 	return 0;
 }
 
@@ -176,25 +178,28 @@ static int count_value(struct kv_call *call, uint32_t block, uint32_t options, u
 static long count_locked(struct kv_call *call, uint32_t options, uint64_t room)
 {
 	struct recipe recipe = { .parts = 1 };
-	uint32_t block = find_live(call), made, bytes, old;
+	uint32_t block = find_live(call), made, bytes, old, fetched = 0;
 	uint8_t text[NUMBER_MAX];
+	int error, had = -1;
 	uint64_t initial;
-	int error;
 
 	if (block) {
 		const struct kv_item *item = item_at(call->state, block);
 
-		if (options & KV_IF_CAS && item->cas != KV_READ(call->slot->cas))
+		had = left_of(call, item);
+		old = item->bytes & KV_BYTES_MASK;
+		if (old && options & KV_IF_CAS && item->cas != KV_READ(call->slot->cas))
 			return -EEXIST;
 		error = count_value(call, block, options, text, &bytes);
 		if (error)
 			return error;
-		old = item->bytes & KV_BYTES_MASK;
 		if (old > bytes)
 			recipe.part[recipe.parts++].bytes = old - bytes;
-		/* As memcached's: a number that has room where the old one was is the same item. */
-		if (bytes <= old)
-			recipe.state = item->bytes & (KV_BYTES_STALE | KV_BYTES_WON);
+		/* With room for the number it stays the item that it is. */
+		if (old >= bytes) {
+			recipe.state = item->bytes & ~KV_BYTES_MASK;
+			fetched = KV_READ(*used_at(call->state, block)) & KV_USED_FETCHED;
+		}
 		recipe.flags = item->flags;
 		recipe.expiry = item->expiry;
 		if (options & KV_TOUCH)
@@ -212,8 +217,12 @@ static long count_locked(struct kv_call *call, uint32_t options, uint64_t room)
 	made = item_make(call, &recipe, block);
 	if (!made)
 		return -ENOMEM;
+	item_show(call, made);
 	item_link(call, made);
-	answer(call, item_at(call->state, made), made, 0);
+	if (fetched)
+		touch_used(call, made, KV_USED_RECENT | KV_USED_FETCHED);
+	answer(call, item_at(call->state, made), made, block ? 0 : KV_MADE);
+	call->slot->item_had = had;
 	if (bytes <= room)
 		copy(call->slot->value, text, bytes);
 	return item_at(call->state, made)->bytes & KV_BYTES_MASK;

@@ -35,14 +35,15 @@ struct kv_slot {
 	uint32_t options;  /* KV_IF_CAS ... */
 	uint64_t reserved; /* 0 */
 	/* What is answered. */
-	uint64_t item_cas;
+	uint64_t item_cas;    /* kv_store, kv_count: written before it takes place */
 	uint64_t item_number; /* kv_count: after it */
 	uint32_t item_flags;
 	uint32_t item_bytes; /* of the value, also if there was no room for it */
 	int32_t item_left;   /* seconds that it has; -1: it does not expire */
 	uint32_t item_idle;  /* seconds since it was last read or stored */
 	uint32_t item_state; /* KV_FETCHED ... */
-	uint32_t item_reserved[7];
+	int32_t item_had;    /* seconds that it had before KV_TOUCH */
+	uint32_t item_reserved[6];
 	uint8_t value[]; /* with room for a whole number of 8 bytes */
 } __attribute__((aligned(64)));
 
@@ -55,24 +56,26 @@ enum kv_mode {
 	KV_APPEND,  /* to one that there is, whose flags and expiry stay */
 	KV_PREPEND,
 };
-#define KV_IF_CAS (1u << 4) /* only if its cas is that one */
+#define KV_IF_CAS (1u << 4) /* only if its cas is that one; KV_ADD does not ask */
 #define KV_TOUCH (1u << 5)  /* give it another expiry; kv_delete: with KV_STALE only */
 #define KV_CREATE                                                                                                     \
 	(1u << 6)            /* make one if there is none: kv_fetch empty, kv_count with `initial`, kv_store (APPEND) \
 			      */
-#define KV_RECACHE (1u << 7) /* kv_fetch, with KV_WIN: also one that has fewer seconds left is to be made anew */
+#define KV_RECACHE (1u << 7) /* kv_fetch: also claim one that has fewer seconds left than `recache` */
 #define KV_STALE \
 	(1u << 8) /* kv_delete: do not, but mark it; kv_store: also with a smaller cas than it has, and mark it */
 #define KV_DOWN (1u << 9)      /* kv_count: take away; not below 0 */
 #define KV_NO_VALUE (1u << 10) /* kv_fetch: not its value; it does not count as read */
 #define KV_KEEP (1u << 11)     /* kv_fetch: it is not marked as read */
-#define KV_WIN (1u << 12)      /* kv_fetch: a reader that can be the one to make a stale item anew, if it is told so */
+#define KV_CLAIM (1u << 12)    /* kv_fetch: one that is stale is to be made anew by this reader, if by no other */
+#define KV_TOUCHED (1u << 13)  /* kv_fetch: KV_RECACHE goes by the expiry that KV_TOUCH gives, not by the one before */
 
 /* An item's state. */
 #define KV_FETCHED (1u << 0) /* it was read before */
 #define KV_IS_STALE (1u << 1)
 #define KV_WON (1u << 2)  /* this reader is the one to make it anew */
 #define KV_LOST (1u << 3) /* another one is, or was asked to */
+#define KV_MADE (1u << 4) /* KV_CREATE: there was none */
 
 /* Of the attachment's VM, since it has attached; then of the whole cache. */
 struct kv_stats {

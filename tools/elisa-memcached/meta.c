@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Meta commands: a letter for each thing that is asked, and answered in the same order. And statistics. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,9 +7,12 @@
 
 #include "session.h"
 
+#define OPAQUE_MAX 33 /* with its letter */
+
 /* What a meta command's letters say. */
 struct meta {
 	bool quiet, value, has[128];
+	unsigned char order[128]; /* as which word a letter came */
 	uint64_t cas, delta, initial;
 	int64_t touch, create, recache;
 	uint32_t flags;
@@ -56,45 +58,66 @@ static bool decode(struct meta *meta, const struct token *from)
 	return bytes != 0;
 }
 
-/* One letter and what follows it. */
-static bool meta_letter(struct meta *meta, const struct token *token)
+/* What follows one letter: NULL, or what is wrong with it. */
+static const char *meta_letter(struct meta *meta, const struct token *token)
 {
+	static const char bad_token[] = "CLIENT_ERROR bad token in command line format";
 	struct token rest = { token->text + 1, token->bytes - 1 };
-	char letter = token->text[0];
 
-	meta->has[(unsigned char)letter & 127] = true;
-	switch (letter) {
+	switch (token->text[0]) {
 	case 'q':
-		return meta->quiet = true;
+		meta->quiet = true;
+		return NULL;
 	case 'v':
-		return meta->value = true;
+		meta->value = true;
+		return NULL;
 	case 'C':
-		return parse_u64(&rest, &meta->cas);
+		return parse_u64(&rest, &meta->cas) ? NULL : bad_token;
 	case 'D':
-		return parse_u64(&rest, &meta->delta);
+		return parse_u64(&rest, &meta->delta) ? NULL : "CLIENT_ERROR invalid numeric delta value";
 	case 'J':
-		return parse_u64(&rest, &meta->initial);
+		return parse_u64(&rest, &meta->initial) ? NULL : "CLIENT_ERROR invalid numeric initial value";
 	case 'F':
-		return parse_u32(&rest, &meta->flags);
+		return parse_u32(&rest, &meta->flags) ? NULL : "CLIENT_ERROR bad command line format";
 	case 'T':
-		return parse_i64(&rest, &meta->touch);
+		return parse_i64(&rest, &meta->touch) ? NULL : bad_token;
 	case 'N':
-		return parse_i64(&rest, &meta->create);
+		return parse_i64(&rest, &meta->create) ? NULL : bad_token;
 	case 'R':
-		return parse_i64(&rest, &meta->recache);
+		return parse_i64(&rest, &meta->recache) ? NULL : bad_token;
 	case 'M':
-		meta->mode = rest.bytes ? (char)toupper(rest.text[0]) : 0;
-		return rest.bytes > 0;
-	case 'O':
-		return rest.bytes <= 32;
+		meta->mode = rest.bytes ? rest.text[0] : 0;
+		return rest.bytes == 1 ? NULL : "CLIENT_ERROR incorrect length for M token";
 	default:
-		return true;
+		return NULL;
 	}
 }
 
-/* Reads all letters, from a word on. A word that is wrong is answered here, and ends it. */
-static bool meta_parse(struct session *session, const struct words *words, unsigned int first, struct meta *meta)
+/* What is wrong with the letters themselves, or NULL. */
+static const char *meta_letters(const struct words *words, unsigned int first, struct meta *meta)
 {
+	for (unsigned int i = first; i < words->count; i++) {
+		unsigned char letter = (unsigned char)words->token[i].text[0];
+
+		if (letter > 127 || !strchr("bcfhkIlstqvCDFJMNORT", letter) || !letter)
+			return "CLIENT_ERROR invalid flag";
+		if (meta->has[letter])
+			return "CLIENT_ERROR duplicate flag";
+		meta->has[letter] = true;
+		meta->order[letter] = (unsigned char)i;
+	}
+	return NULL;
+}
+
+/*
+ * Reads all letters, from a word on. A word that is wrong is answered here, and ends it; of md and ma (BRIEF) it is not
+ * said how.
+ */
+static bool meta_parse(struct session *session, const struct words *words, unsigned int first, struct meta *meta,
+		       bool brief)
+{
+	const char *wrong;
+
 	*meta = (struct meta){ .delta = 1, .token = words->token[1] };
 	if (!key_ok(&meta->token)) {
 		out_line(session, "CLIENT_ERROR bad command line format", false);
@@ -104,27 +127,16 @@ static bool meta_parse(struct session *session, const struct words *words, unsig
 		out_line(session, "CLIENT_ERROR options flags are too long", false);
 		return false;
 	}
-	for (unsigned int i = first; i < words->count; i++) {
-		unsigned char letter = (unsigned char)words->token[i].text[0];
-
-		if (letter > 127 || !strchr("bcfhkIlstqvCDEFJMNORT", letter) || !letter) {
-			out_line(session, "CLIENT_ERROR invalid flag", false);
-			return false;
-		}
-		if (meta->has[letter]) {
-			out_line(session, "CLIENT_ERROR duplicate flag", false);
-			return false;
-		}
-		if (!meta_letter(meta, &words->token[i])) {
-			out_line(session, "CLIENT_ERROR invalid or duplicate flag", false);
-			return false;
-		}
-	}
-	if (meta->has['b'] && !decode(meta, &words->token[1])) {
-		out_line(session, "CLIENT_ERROR error decoding key", false);
-		return false;
-	}
-	return true;
+	wrong = meta_letters(words, first, meta);
+	if (!wrong && meta->has['b'] && !decode(meta, &words->token[1]))
+		wrong = "CLIENT_ERROR error decoding key";
+	for (unsigned int i = first; i < words->count && !wrong; i++)
+		wrong = meta_letter(meta, &words->token[i]);
+	if (wrong)
+		out_line(session, brief ? "CLIENT_ERROR invalid or duplicate flag" : wrong, false);
+	else if (meta->has['O'] && words->token[meta->order['O']].bytes > OPAQUE_MAX)
+		out_line(session, wrong = "CLIENT_ERROR opaque token too long", false);
+	return !wrong;
 }
 
 /* The letters of the answer that are the same for all: in the order in which they were asked. */
@@ -162,7 +174,7 @@ static void answer(struct session *session, const struct words *words, unsigned 
 			break;
 		case 't':
 			if (found)
-				out_print(out, " t%d", slot->item_left);
+				out_print(out, " t%d", i < meta->order['T'] && !(slot->item_state & KV_MADE) ? slot->item_had : slot->item_left);
 			break;
 		case 'l':
 			if (found)
@@ -205,18 +217,18 @@ void meta_get(struct session *session, const struct words *words)
 	struct meta meta;
 	long result;
 
-	if (!meta_parse(session, words, 2, &meta))
+	if (!meta_parse(session, words, 2, &meta, false))
 		return;
-	slot->options = KV_WIN | (meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) |
-			(meta.has['R'] ? KV_RECACHE : 0);
+	slot->options = KV_CLAIM | (meta.has['T'] ? KV_TOUCH : 0) | (meta.has['N'] ? KV_CREATE : 0) |
+			(meta.has['R'] ? KV_RECACHE : 0) | (meta.order['T'] < meta.order['R'] ? KV_TOUCHED : 0);
 	slot->expiry = meta.touch;
-	slot->create = meta.create;
+	slot->create = meta.order['T'] > meta.order['N'] ? meta.touch : meta.create;
 	slot->recache = meta.recache;
 	result = call_key(session, KV_FETCH, &meta.token, meta.value ? session->kv->room : 0);
 	if (result == -EACCES) { /* only to be read: without what changes it */
 		result = call_key(session, KV_GET, &meta.token, meta.value ? session->kv->room : 0);
 		slot->item_state = 0;
-		slot->item_left = -1;
+		slot->item_left = slot->item_had = -1;
 		slot->item_idle = 0;
 	}
 	if (result == -ENOENT) {
@@ -247,7 +259,7 @@ void meta_set(struct session *session, const struct words *words)
 	struct meta meta;
 	long result;
 
-	if (!meta_parse(session, words, 3, &meta))
+	if (!meta_parse(session, words, 3, &meta, false))
 		return;
 	if (memcmp(words->value + words->value_bytes, "\r\n", 2) != 0) {
 		out_line(session, "CLIENT_ERROR bad data chunk", false);
@@ -274,9 +286,9 @@ void meta_set(struct session *session, const struct words *words)
 	result = call_key(session, KV_STORE, &meta.token, words->value_bytes);
 	if (!result)
 		result_line(session, words, 3, &meta, "HD", true);
-	else if (result == -EEXIST && meta.has['C'])
+	else if (result == -EEXIST && meta.has['C'] && mode != KV_ADD)
 		result_line(session, words, 3, &meta, "EX", false);
-	else if (result == -ENOENT && meta.has['C'])
+	else if (result == -ENOENT && meta.has['C'] && mode < KV_APPEND)
 		result_line(session, words, 3, &meta, "NF", false);
 	else if (result == -EEXIST || result == -ENOENT)
 		result_line(session, words, 3, &meta, "NS", false);
@@ -290,7 +302,7 @@ void meta_delete(struct session *session, const struct words *words)
 	struct meta meta;
 	long result;
 
-	if (!meta_parse(session, words, 2, &meta))
+	if (!meta_parse(session, words, 2, &meta, true))
 		return;
 	slot->options =
 		(meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['I'] ? KV_STALE : 0) | (meta.has['T'] ? KV_TOUCH : 0);
@@ -313,7 +325,7 @@ void meta_count(struct session *session, const struct words *words)
 	struct meta meta;
 	long result;
 
-	if (!meta_parse(session, words, 2, &meta))
+	if (!meta_parse(session, words, 2, &meta, true))
 		return;
 	if (meta.has['M'] && !strchr("I+D-", meta.mode)) {
 		out_line(session, "CLIENT_ERROR invalid mode for ma M token", false);
@@ -324,7 +336,7 @@ void meta_count(struct session *session, const struct words *words)
 	slot->cas = meta.cas;
 	slot->number = meta.delta;
 	slot->initial = meta.initial;
-	slot->create = meta.create;
+	slot->create = meta.order['T'] > meta.order['N'] ? meta.touch : meta.create;
 	slot->expiry = meta.touch;
 	slot->flags = 0;
 	result = call_key(session, KV_COUNT, &meta.token, 64);
@@ -337,8 +349,8 @@ void meta_count(struct session *session, const struct words *words)
 	else if (result < 0)
 		out_line(session, error_line(result), false);
 	else if (!meta.value)
-		result_line(session, words, 2, &meta, "HD", true);
-	else {
+		result_line(session, words, 2, &meta, "HD", !(slot->item_state & KV_MADE));
+	else if (!meta.quiet || slot->item_state & KV_MADE) {
 		char number[24];
 		int bytes = snprintf(number, sizeof(number), "%lu", slot->item_number);
 

@@ -133,14 +133,7 @@ static const char *split(struct words *words, const char *at, const char *end)
 
 long call_key(const struct session *session, enum kv_function function, const struct token *key, uint64_t bytes)
 {
-	uint64_t which = kv_key(session->kv, session->space, key->text, key->bytes);
-	long result;
-
-	for (int tries = 0;; tries++) {
-		result = kv_call(session->kv, function, which, bytes);
-		if (result != -EINTR || function != KV_GET || tries == 8)
-			return result;
-	}
+	return kv_call_key(session->kv, function, kv_key(session->kv, session->space, key->text, key->bytes), bytes);
 }
 
 const char *error_line(long error)
@@ -348,7 +341,7 @@ static void run_touch(struct session *session, const struct words *words)
 		out_line(session, "CLIENT_ERROR invalid exptime argument", noreply);
 		return;
 	}
-	session->kv->slot->options = KV_TOUCH | KV_NO_VALUE | KV_KEEP;
+	session->kv->slot->options = KV_TOUCH | KV_NO_VALUE;
 	session->kv->slot->expiry = expiry;
 	result = call_key(session, KV_FETCH, &words->token[1], 0);
 	out_line(session, result >= 0 ? "TOUCHED" : result == -ENOENT ? "NOT_FOUND" : error_line(result), noreply);

@@ -21,7 +21,11 @@ TREE = Path(__file__).resolve().parents[3]
 OURS = TREE / "build/tools/elisa-memcached/elisa-memcached-alone"
 COUNT = int(os.environ.get("COUNT", "10000"))
 SEED = int(os.environ.get("SEED", "0")) or int(time.time())
-BATCH = 1  # memcached counts otherwise while an answer with the same item is to be sent
+KEYS = int(os.environ.get("KEYS", "200"))
+META = 0.25  # of all operations: meta commands with any letters
+# Its threads that sort items hold some of them for a while, and whoever counts one up then makes another item of it.
+QUIET = "no_lru_maintainer,no_lru_crawler"
+ENDED_UNKNOWN = (b"delete", b"md", b"mg", b"ma", b"flush_all")
 
 WRONG = [b"get\r\n", b"foo\r\n", b"\r\n", b"get " + b"k" * 251 + b"\r\n", b"set " + b"k" * 251 + b" 0 0 1\r\nx\r\n",
          b"set a 0 0 3\r\nabcd\r\n", b"set a x 0 3\r\nabc\r\n", b"set a 0 0 -1\r\n", b"set a 0 0\r\n",
@@ -35,9 +39,9 @@ WRONG = [b"get\r\n", b"foo\r\n", b"\r\n", b"get " + b"k" * 251 + b"\r\n", b"set 
 
 
 class Server:
-    def __init__(self, folder, words):
+    def __init__(self, folder, words, **environment):
         self.path = f"{folder}/{Path(words[0]).name}"
-        self.process = subprocess.Popen([*words, "-s", self.path], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*words, "-s", self.path], stdout=subprocess.DEVNULL, env={**os.environ, **environment})
         for _ in range(200):
             try:
                 self.connect().close()
@@ -96,11 +100,37 @@ def value(draw):
     return bytes(draw.choices(b"abcdefghijklmnop0123456789 ", k=size))
 
 
+def letters(draw, *choices):
+    """Some of the letters of a meta command, in any order: each of CHOICES with one of the things that may follow it."""
+    some = draw.sample(choices, draw.randrange(len(choices) + 1))
+    return b" ".join(draw.choice(choice) for choice in some)
+
+
+def meta(draw, key, data):
+    """A meta command with any of its letters; CLOW stands for a cas below the item's. Seconds are so far from each other that the clocks' ticks do not count."""
+    seconds, ours = (b"0", b"1000", b"5000"), ((b"q",), (b"Oabc", b"Ox"), (b"k",))
+    touch, create = ([letter + each for each in seconds] for letter in (b"T", b"N"))
+    kind, cas = draw.randrange(8), (b"CLOW", b"C999999999999999")
+    if kind < 4:
+        return b"mg %s %s\r\n" % (key, letters(draw, (b"v",), (b"f",), (b"s",), (b"h",), touch, create, (b"R30", b"R3000"), *ours)
+                                  + draw.choice((b"", b" t")))
+    if kind == 4:
+        return b"md %s %s\r\n" % (key, letters(draw, (b"I",), (b"T1000", b"T5000"), cas, *ours))
+    if kind == 5:
+        return b"ms %s %d %s\r\n%s\r\n" % (key, len(data), letters(draw, touch, (b"F7",), cas, (b"I",), *ours,
+                                                                  [b"M%c" % mode for mode in b"SERAPx"]), data)
+    # Without T, which memcached forgets where the number gets longer.
+    return b"ma %s %s\r\n" % (key, letters(draw, (b"v",), (b"MD", b"MI", b"M+", b"M-", b"Mx"), (b"D7", b"D99999"), create,
+                                           (b"J0", b"J100"), cas, *ours) + draw.choice((b"", b" t")))
+
+
 def operation(draw):
     """(bytes, key whose cas they need or None)"""
-    key = b"key%d" % draw.randrange(200)
+    key = b"key%d" % draw.randrange(KEYS)
     if draw.random() < 0.1:
         key = key.ljust(draw.randrange(6, 251), b"x")[:250]
+    if draw.random() < META:
+        return meta(draw, key, value(draw)), key
     kind, data, noreply = draw.randrange(30), value(draw), draw.choice((b"", b"", b"", b" noreply"))
     flags, expiry = draw.randrange(1 << 32), draw.choice((0, 0, 0, 1000, -1, 2000000000))
     if kind < 9:
@@ -131,29 +161,29 @@ def cas_of(stream, key):
     return found.group(1) if found else b"999999999999999"
 
 
+def with_cas(data, key, stream):
+    """An operation that needs its item's cas, as this server has it."""
+    if b" CAS" in data:
+        return data.replace(b" CAS", b" " + cas_of(stream, key), 1)
+    return data.replace(b" CLOW", b" C%d" % (int(cas_of(stream, key)) - 1), 1) if b" CLOW" in data else data
+
+
 def compare(ours, stock, sent):
     seconds = re.compile(rb"(?<= t)\d{3,}")  # two clocks do not tick together
     for command, one, other in zip(sent, ours, stock):
         if seconds.sub(b"", one) != seconds.sub(b"", other):
-            sys.exit(f"SEED={SEED}: {command[:200]!r}\n  is answered {one[:300]!r}\n  by memcached {other[:300]!r}")
+            print(f"{command[:1000]!r}\n  is answered {one[:1000]!r}\n  by memcached {other[:1000]!r}", flush=True)
+            sys.exit(f"SEED={SEED}: {one[:60]!r}, by memcached {other[:60]!r}, is the answer to {command[:80]!r}")
 
 
-def mix(streams, draw):
-    done = 0
-    while done < COUNT:
-        batch = [operation(draw) for _ in range(BATCH)]
-        asked = [[], []]
-        for data, key in batch:
-            for words, stream in zip(asked, streams):
-                words.append((data, key, stream))
-        sent = []
-        for words, stream in zip(asked, streams):
-            right = draw.random() < 2  # the same for both
-            sent.append([data.replace(b" CAS", b" " + (cas_of(stream, key) if key and right else b"999999999999999"))
-                         for data, key, _ in words])
-        compare(streams[0].ask(sent[0]), streams[1].ask(sent[1]), sent[0])
-        done += BATCH
-    return done
+def mix(streams, draw, count, left_out=()):
+    """COUNT operations, but for those that begin with a word that is LEFT_OUT."""
+    for _ in range(count):
+        data, key = operation(draw)
+        if data.startswith(left_out):
+            continue
+        sent = [with_cas(data, key, stream) for stream in streams]
+        compare(streams[0].ask(sent[:1]), streams[1].ask(sent[1:]), sent)
 
 
 def midway(server):
@@ -178,13 +208,23 @@ def main():
         return 77
     draw = random.Random(SEED)
     print(f"SEED={SEED}")
+    against(stock, lambda servers: (mix([Stream(server) for server in servers], draw, COUNT),
+                                    compare([servers[0].ask(text) for text in WRONG], [servers[1].ask(text) for text in WRONG], WRONG),
+                                    midway(servers[0])))
+    # Calls that the host has ended: what can be found out of them is answered as ever.
+    against(stock, lambda servers: mix([Stream(server) for server in servers], draw, COUNT // 4, ENDED_UNKNOWN), FAKE_ENDED="3")
+    print(f"{COUNT} operations and {len(WRONG)} wrong inputs: all answers are memcached's")
+    return capable()
+
+
+def against(stock, check, **environment):
+    """Both servers, for as long as the check takes; ours has to outlive it."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
-        servers = [Server(folder, [str(OURS), "-t", "2"]), Server(folder, [stock, "-u", "nobody", "-m", "64"])]
+        servers = [Server(folder, [str(OURS), "-t", "2"], **environment),
+                   Server(folder, [stock, "-u", "nobody", "-m", "64", "-o", QUIET])]
         try:
-            done = mix([Stream(server) for server in servers], draw)
-            compare([servers[0].ask(text) for text in WRONG], [servers[1].ask(text) for text in WRONG], WRONG)
-            midway(servers[0])
+            check(servers)
         finally:
             alive = servers[0].process.poll() is None
             for server in servers:
@@ -192,8 +232,6 @@ def main():
                 server.process.wait()
         if not alive:
             sys.exit("elisa-memcached has ended")
-    print(f"{done} operations and {len(WRONG)} wrong inputs: all answers are memcached's")
-    return capable()
 
 
 def capable():

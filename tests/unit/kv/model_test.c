@@ -71,7 +71,7 @@ static void random_store(uint32_t n, uint32_t space, const char *name, struct en
 {
 	struct kv_slot *slot = slot_of(n, name);
 	uint32_t mode = draw(KV_PREPEND + 1), bytes = draw(8) ? draw(100) : draw(VALUE_MAX), flags = draw(1000);
-	bool with_cas = !draw(4), there = live(entry), right = draw(2);
+	bool with_cas = !draw(4) && mode != KV_ADD, there = live(entry), right = draw(2);
 	static uint8_t value[VALUE_MAX], old[2 * VALUE_MAX];
 	int64_t expiry = draw(3) ? 0 : (int64_t)draw(20) - 2;
 	uint32_t second = !expiry ? 0 : expiry < 0 ? 1 : state->seconds + (uint32_t)expiry, old_bytes = entry->bytes;
