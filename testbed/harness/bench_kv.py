@@ -2,13 +2,13 @@
 """`make bench-kv`: what calls of the shared cache cost, by the gate, by VM exits, and on memory that is mapped directly.
 
 Instructions (guest and host), VMFUNCs and VM exits per call are counted in the emulated machine, and repeat. Apart from
-them, a time is modelled: instructions at a rate, and the costs of VMFUNC and VM exit that the paper has measured.
+them, a time is modelled: instructions at a rate, and the costs of VMFUNC and VM exit that the paper has measured. The same get
+from stock memcached: bench_memcached.py.
 """
 
-import re
 import shutil
 
-from . import bench_core, elisa, emulator, kernel, runner
+from . import bench_core, bench_memcached, elisa, emulator, kernel, network, runner
 from .agent import CommandFailed
 from .figures import COLOURS, Figures
 from .machine import Machine
@@ -21,8 +21,10 @@ SIZES = (8, 64, 512, 4096)
 READS = (50, 95, 100)
 VMS = (1, 2, 4)
 RUNS = 5
-TURNS = 12  # runs beside others that come to nothing, before that is what is said
-MEETINGS = 5000  # calls of a run beside other VMs: so many that all have their turn meanwhile
+TURNS = 12  # runs with others, some of which cannot be told apart
+CALLS = 5000  # of a VM beside others: so many that all have their turn meanwhile
+KEYS = 64  # of each of them
+CPUS = 4  # of the host on which each VM has one
 TRIES = 8
 COLUMNS = ("scheme", "VMs", "value bytes", "region", "reads %", "instructions", "VMFUNC", "exits", "modelled ns")
 
@@ -88,62 +90,60 @@ def schemes(bench, figures):
         bench.add("ELISA", 64, reads, bench.cost("gate", 64, reads, keys=64), ("mixed",))
 
 
-def hits_of(manager):
-    """VM -> gets that have hit so far, by the manager's last statistics."""
-    found = {}
-    for line in manager.events():
-        if seen := re.match(r"stats vm=(\d+) hits=(\d+)", line):
-            found[int(seen.group(1))] = int(seen.group(2))
-    return found
+def one_run(bench, number, guests):
+    """What each of the VMs counted while all are at work, as (instructions, VMFUNCs, exits) per call; and how many calls of
+    theirs lost a lock. None: which vCPU is which cannot be told from the counts.
+    """
+    vms, before = len(guests), len(bench.machine.counts)
+    calls = [CALLS + 7 * who for who in range(vms)]  # other ones each, to tell their vCPUs apart
+    jobs = [guest.start(f"exec {bench.test.program(guest, 'kv-together')} kv shared {who} {vms} 64 50 {calls[who]} {KEYS} "
+                        f"{vms}-{number}") for who, guest in enumerate(guests)]
+    again = [int(network.wait_long(job, 300).check().out.split()[1]) for job in jobs]
+    regions = {region["name"]: region for region in bench.machine.counts[before:]}
+    costs = []
+    for who in range(vms):
+        vcpus = [vcpu for vcpu in regions[f"VM {who}"]["vcpus"] if vcpu["vmfunc"]]
+        if len(vcpus) != vms:
+            raise Failure(f"{len(vcpus)} of {vms} VMs were at work while VM {who} was counted")
+        mine = [vcpu for vcpu in vcpus if 0 <= vcpu["vmfunc"] - 3 * calls[who] <= 3 * again[who]]
+        if len(mine) != 1:
+            return None
+        costs.append((mine[0]["guest"] / calls[who], mine[0]["vmfunc"] / calls[who], bench_core.exits_of(mine[0]) / calls[who]))
+    return costs, sum(again)
 
 
 def at_once(bench, figures):
-    """One VM after the other joins, on keys of its own: instructions of a call of the first one, the mean of all runs.
+    """1, 2 and 4 VMs at once, each on keys of its own: what a call costs each of them, with waits for one another.
 
-    The host has one CPU: VMs take turns on it, and meet where one is preempted within a call. A call that holds a lock then
-    may be aborted, once another waits for it: such runs of ours are counted, and done again.
+    The slowest one is compared with one alone. Where the host has a CPU for each they meet at any instruction; where they
+    share one, when it goes to the next one within a call.
     """
-    others, alone, costs = [], None, []
-    for count in VMS:
-        while len(others) < count - 1:
-            guest = bench.test.client(vcpus=1)
-            program = bench.test.program(guest, "kv-bench")
-            others.append(guest.start(f"while :; do {program} kv gate 64 50 20000 64 > /dev/null 2>&1; done"))
-        bench.machine.call("usleep 2500000", limit_s=60)
-        before = hits_of(bench.manager)
-        costs, aborted, unclear = [], 0, 0
-        while len(costs) < RUNS and aborted + unclear < TURNS:
-            try:
-                vcpus = bench.regions_of("gate", 64, 50, MEETINGS, 64)["mixed"]["vcpus"]
-            except CommandFailed as failure:
-                if "canceled" not in str(failure):
-                    raise
-                aborted += 1
-                continue
-            # Others' vCPUs are counted as well: ours is the one that has made just these calls.
-            ours = [vcpu for vcpu in vcpus if vcpu["vmfunc"] == 3 * MEETINGS]
-            if len(ours) != 1:
-                unclear += 1
-                continue
-            costs.append((ours[0]["guest"] / MEETINGS, 3.0, bench_core.exits_of(ours[0]) / MEETINGS))
-        bench.machine.call("usleep 2500000", limit_s=60)
-        after = hits_of(bench.manager)
-        busy = [vm for vm in after if after[vm] > before.get(vm, 0)]
-        if len(busy) != count:
-            raise Failure(f"{len(busy)} of {count} VMs were at work: {before}, {after}")
-        say(f"  {len(busy)} VMs were at work; of {len(costs) + aborted + unclear} runs of the first one {aborted} had a call "
-            f"whose lock was taken away, and {unclear} cannot be told from others' calls")
-        if len(costs) < RUNS:
-            figures.add(f"runs of {RUNS} that could be counted with {count} VMs", len(costs), "", RUNS, "min")
-            break
-        mean = tuple(sum(column) / RUNS for column in zip(*costs))
-        bench.add("ELISA", 64, 50, {"mixed": mean}, ("mixed",), vms=count)
-        alone = alone or mean[0]
-        if count > 1:
-            figures.add(f"instructions per call with {count} VMs on one CPU, to one alone", mean[0] / alone, "times", 1.15)
-            figures.add(f"runs of {MEETINGS} calls with a lock taken away, {count} VMs", aborted, "", 0, "equal")
-    for job in others:
-        job.kill()
+    cpus = bench.machine.cpus
+    where = f"{cpus} CPU" + "s" * (cpus > 1)
+    guests = [bench.guest, *(bench.test.elisa_guest(guest) for guest in bench.test.guests(VMS[-1] - 1, vcpus=1))]
+    alone = None
+    for vms in VMS:
+        found, again, number = [], 0, 0
+        while len(found) < RUNS and number < TURNS:
+            run_of_all, number = one_run(bench, number, guests[:vms]), number + 1
+            if run_of_all:
+                found.append(run_of_all[0])
+                again += run_of_all[1]
+        if len(found) < RUNS:
+            raise Failure(f"{vms} VMs: of {TURNS} runs {len(found)} could be counted")
+        each = [tuple(sum(column) / RUNS for column in zip(*(costs[who] for costs in found))) for who in range(vms)]
+        slowest = max(each, key=lambda cost: modelled_ns(*cost))
+        say(f"  {vms} VMs on {where}, {RUNS} runs of {CALLS} calls: instructions of a call of each "
+            f"{', '.join(f'{cost[0]:.1f}' for cost in each)}; calls that lost a lock: {again}")
+        bench.add(f"ELISA, {where}", 64, 50, {"mixed": slowest}, ("mixed",), vms=vms)
+        alone = alone or slowest
+        if vms > 1:
+            figures.add(f"instructions per call, {vms} VMs on {where}, to one alone", slowest[0] / alone[0], "times", 1.15)
+            figures.add(f"modelled throughput per VM, {vms} VMs on {where}", modelled_ns(*alone) / modelled_ns(*slowest), "times", 0.85,
+                        "min")
+            figures.add(f"calls that lost a lock, {vms} VMs on {where}", again, "", 0, "equal")
+    for guest in guests[1:]:
+        guest.stop()
 
 
 def write(figures, rows):
@@ -151,27 +151,37 @@ def write(figures, rows):
     figures.write_table(COLUMNS, rows)
     gets = [row for row in rows if row[3] == "gets"]
     figures.write_bars("kv get: instructions per call, guest and host, by bytes of value",
-                       [(f"{row[0]}, {row[2]} B", row[5], COLOURS[row[0]]) for row in gets])
+                       [(f"{row[0]}, {row[2]} B", row[5], COLOURS.get(row[0], "#888")) for row in gets])
 
 
-def run(_):
-    figures = Figures("kv")
-    folder = runner.new_folder("bench-kv")
-    machine = Machine(emulator.program(), kernel.current(), folder, memory_mb=1024)
+def on_machine(figures, cpus, parts):
+    """Runs the PARTS on a host with so many CPUs; the rows that they have added."""
+    folder = runner.new_folder(f"bench-kv-{cpus}cpu")
+    machine = Machine(emulator.program(), kernel.current(), folder, cpus, memory_mb=1024)
     try:
         machine.boot().load_kvm()
         bench = Bench(machine, folder)
-        for part in (schemes, at_once):
+        for part in parts:
             part(bench, figures)
+<<<<<<< HEAD
         write(figures, bench.rows)
+=======
+>>>>>>> 9d862f7 (make bench-kv: VMs at once on CPUs of their own, and stock memcached; 4 VMs in the test of increments)
         bench.test.clean_up()
         complaints = [*filter(None, [machine.elisa.check_released()]), *runner.kernel_complaints(machine)]
-        figures.add("leaks and complaints of kernels", len(complaints), "", 0, "equal")
+        figures.add(f"leaks and complaints of kernels, {cpus} CPUs", len(complaints), "", 0, "equal")
         for complaint in complaints:
             say(f"  {complaint}")
     finally:
         machine.stop()
-    status = figures.write()
-    if not status:
+    if not complaints:
         shutil.rmtree(folder, ignore_errors=True)
-    return status
+    return bench.rows
+
+
+def run(_):
+    figures = Figures("kv")
+    rows = on_machine(figures, 1, (schemes, at_once, bench_memcached.compare))
+    rows += on_machine(figures, CPUS, (at_once,))
+    write(figures, rows)
+    return figures.write()
