@@ -174,7 +174,9 @@ static void answer(struct session *session, const struct words *words, unsigned 
 			break;
 		case 't':
 			if (found)
-				out_print(out, " t%d", i < meta->order['T'] && !(slot->item_state & KV_MADE) ? slot->item_had : slot->item_left);
+				out_print(out, " t%d",
+					  i < meta->order['T'] && !(slot->item_state & KV_MADE) ? slot->item_had
+												: slot->item_left);
 			break;
 		case 'l':
 			if (found)
