@@ -21,7 +21,7 @@ TREE = Path(__file__).resolve().parents[3]
 OURS = TREE / "build/tools/elisa-memcached/elisa-memcached-alone"
 COUNT = int(os.environ.get("COUNT", "10000"))
 SEED = int(os.environ.get("SEED", "0")) or int(time.time())
-KEYS = int(os.environ.get("KEYS", "200"))
+KEYS, FEW = 200, 8  # keys, and those of them that half of the operations are for
 META = 0.25  # of all operations: meta commands with any letters
 # Its threads that sort items hold some of them for a while, and whoever counts one up then makes another item of it.
 QUIET = "no_lru_maintainer,no_lru_crawler"
@@ -107,7 +107,10 @@ def letters(draw, *choices):
 
 
 def meta(draw, key, data):
-    """A meta command with any of its letters; CLOW stands for a cas below the item's. Seconds are so far from each other that the clocks' ticks do not count."""
+    """A meta command with any of its letters; CLOW stands for a cas below the item's.
+
+    Seconds are so far from each other that the clocks' ticks do not count.
+    """
     seconds, ours = (b"0", b"1000", b"5000"), ((b"q",), (b"Oabc", b"Ox"), (b"k",))
     touch, create = ([letter + each for each in seconds] for letter in (b"T", b"N"))
     kind, cas = draw.randrange(8), (b"CLOW", b"C999999999999999")
@@ -117,8 +120,8 @@ def meta(draw, key, data):
     if kind == 4:
         return b"md %s %s\r\n" % (key, letters(draw, (b"I",), (b"T1000", b"T5000"), cas, *ours))
     if kind == 5:
-        return b"ms %s %d %s\r\n%s\r\n" % (key, len(data), letters(draw, touch, (b"F7",), cas, (b"I",), *ours,
-                                                                  [b"M%c" % mode for mode in b"SERAPx"]), data)
+        modes = [b"M%c" % mode for mode in b"SERAPx"]
+        return b"ms %s %d %s\r\n%s\r\n" % (key, len(data), letters(draw, touch, (b"F7",), cas, (b"I",), modes, *ours), data)
     # Without T, which memcached forgets where the number gets longer.
     return b"ma %s %s\r\n" % (key, letters(draw, (b"v",), (b"MD", b"MI", b"M+", b"M-", b"Mx"), (b"D7", b"D99999"), create,
                                            (b"J0", b"J100"), cas, *ours) + draw.choice((b"", b" t")))
@@ -126,7 +129,7 @@ def meta(draw, key, data):
 
 def operation(draw):
     """(bytes, key whose cas they need or None)"""
-    key = b"key%d" % draw.randrange(KEYS)
+    key = b"key%d" % draw.randrange(draw.choice((FEW, KEYS)))
     if draw.random() < 0.1:
         key = key.ljust(draw.randrange(6, 251), b"x")[:250]
     if draw.random() < META:
@@ -176,8 +179,15 @@ def compare(ours, stock, sent):
             sys.exit(f"SEED={SEED}: {one[:60]!r}, by memcached {other[:60]!r}, is the answer to {command[:80]!r}")
 
 
-def mix(streams, draw, count, left_out=()):
+def all_of(servers, draw):
+    mix(servers, draw, COUNT)
+    compare(*([server.ask(text) for text in WRONG] for server in servers), WRONG)
+    midway(servers[0])
+
+
+def mix(servers, draw, count, left_out=()):
     """COUNT operations, but for those that begin with a word that is LEFT_OUT."""
+    streams = [Stream(server) for server in servers]
     for _ in range(count):
         data, key = operation(draw)
         if data.startswith(left_out):
@@ -208,11 +218,9 @@ def main():
         return 77
     draw = random.Random(SEED)
     print(f"SEED={SEED}")
-    against(stock, lambda servers: (mix([Stream(server) for server in servers], draw, COUNT),
-                                    compare([servers[0].ask(text) for text in WRONG], [servers[1].ask(text) for text in WRONG], WRONG),
-                                    midway(servers[0])))
+    against(stock, lambda servers: all_of(servers, draw))
     # Calls that the host has ended: what can be found out of them is answered as ever.
-    against(stock, lambda servers: mix([Stream(server) for server in servers], draw, COUNT // 4, ENDED_UNKNOWN), FAKE_ENDED="3")
+    against(stock, lambda servers: mix(servers, draw, COUNT // 4, ENDED_UNKNOWN), FAKE_ENDED="3")
     print(f"{COUNT} operations and {len(WRONG)} wrong inputs: all answers are memcached's")
     return capable()
 
