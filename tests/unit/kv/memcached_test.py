@@ -38,6 +38,24 @@ WRONG = [b"get\r\n", b"foo\r\n", b"\r\n", b"get " + b"k" * 251 + b"\r\n", b"set 
          b"mn\r\nquit\r\nget a\r\n", b"get a b\ngets\r\n", b"\0\1\2\xff\r\n", b"set a 0 0 99999999999999999999\r\n"]
 
 
+# What a key may be before a command, what may be done to it, and how what has become of it is seen.
+BEFORE = [["delete a"], ["set a 3 0 2\r\n55"], ["set a 3 1000 2\r\nab", "get a"], ["set a 3 1000 2\r\n55", "md a I"],
+          ["set a 3 1000 2\r\n55", "md a I T5000", "mg a"], ["delete a", "mg a N1000"]]
+AFTER = ["mg a v t f s h", "mg a v"]
+TEXT = ["touch a 1000", "gat 1000 a", "get a", "incr a 1", "incr a 100", "decr a 1", "append a 0 0 1\r\n7", "add a 0 0 1\r\n7",
+        "replace a 0 0 1\r\n7"]
+GETS = ["t T1000 v", "T1000 t v", "N1000 t v", "N1000 T5000 t v", "T5000 N1000 t v", "h k Ox", "R30 N1000 v", "R3000 v",
+        "T1000 R3000", "R3000 T1000",
+        "T5000 R3000", "R3000 T5000", "q k v", "T-1 v", "v v", "!", "T", "Tx", "Cx", "Dx", "Fx Fy", "Fx",
+        "M", "E5", "J", "b"]
+SETS = [f"M{mode} {more} O1 k" for mode in "SERAPse" for more in ("", "C1", "C1 I", "C999999999999", "T1000")]
+DELETES = ["q", "I q", "C1 q", "C1 I", "I T5000 k O1", "T5000", "I I", "!", "O" + "x" * 40]
+COUNTS = ["v", "q v", "q", "v q N0 J5 k", "N0 J5 q", "C1 q", "C1 N0 J6 v", "v N1000 J7 T5000 t", "v T5000 N1000 t", "t T1000 v",
+          "MD D9 v", "Md v", "MIx v", "M- v", "v v", "!"]
+ACTS = [*TEXT, *(f"mg a {each}" for each in GETS), *(f"ms a 2 {each}\r\n7x" for each in SETS),
+        *(f"md a {each}" for each in DELETES), *(f"ma a {each}" for each in COUNTS)]
+
+
 class Server:
     def __init__(self, folder, words, **environment):
         self.path = f"{folder}/{Path(words[0]).name}"
@@ -182,7 +200,17 @@ def compare(ours, stock, sent):
 def all_of(servers, draw):
     mix(servers, draw, COUNT)
     compare(*([server.ask(text) for text in WRONG] for server in servers), WRONG)
+    in_all_states([Stream(server) for server in servers])
     midway(servers[0])
+
+
+def in_all_states(streams):
+    """One command after the other, as memcached counts up otherwise what it is still to send."""
+    for before in BEFORE:
+        for act in ACTS:
+            lines = [f"{line}\r\n".encode() for line in (*before, act, *AFTER)]
+            answers = [b"".join(stream.ask([line])[0] for line in lines) for stream in streams]
+            compare(answers[:1], answers[1:], [b"".join(lines)])
 
 
 def mix(servers, draw, count, left_out=()):
@@ -221,7 +249,8 @@ def main():
     against(stock, lambda servers: all_of(servers, draw))
     # Calls that the host has ended: what can be found out of them is answered as ever.
     against(stock, lambda servers: mix(servers, draw, COUNT // 4, ENDED_UNKNOWN), FAKE_ENDED="3")
-    print(f"{COUNT} operations and {len(WRONG)} wrong inputs: all answers are memcached's")
+    print(f"{COUNT} operations, {len(BEFORE) * len(ACTS)} of items in all states, {len(WRONG)} wrong inputs: "
+          "all answers are memcached's")
     return capable()
 
 
