@@ -12,6 +12,7 @@ SKIPPED, COUNTED = 500, 2000
 DIRECT = 20000  # calls
 BYTES = 64
 PORT = 11211
+MEMORY_MB = 192
 MEMCACHED = elisa.BUILD / "tools" / "elisa-memcached" / "elisa-memcached"
 
 
@@ -36,7 +37,8 @@ def by_tcp(bench, guest, address):
 def by_vhost(bench):
     """From one VM to another."""
     network.bridge(bench.machine)
-    guests = [bench.test.guest(wait=False, packages=("memcached",), **network.card(bench.machine, number)) for number in (1, 2)]
+    guests = [bench.test.guest(wait=False, memory_mb=MEMORY_MB, packages=("memcached",), **network.card(bench.machine, number))
+              for number in (1, 2)]
     for number, guest in enumerate(guests, 1):
         network.start(guest.wait_ready(), f"10.0.0.{number}")
     listening(guests[0], "/usr/bin/memcached -u root -U 0 -t 1 -m 32 -l 10.0.0.1")
