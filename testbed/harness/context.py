@@ -67,8 +67,10 @@ class Test:
     def with_kit(self, start, options):
         """Starts guests that have the programs of tests, and of the packages that the list names."""
         kit = elisa.kit()
-        guests = start(**{"vcpus": self.entry.vcpus if self.entry else 1, **options, "extra": (*((path, file) for file, path in kit.items()), *options.get("extra", ())),
-                          "packages": (*(self.entry.packages if self.entry else ()), *options.get("packages", ()))})
+        vcpus, packages = (self.entry.vcpus, self.entry.packages) if self.entry else (1, ())
+        guests = start(**{"vcpus": vcpus, **options,
+                          "extra": (*((path, file) for file, path in kit.items()), *options.get("extra", ())),
+                          "packages": (*packages, *options.get("packages", ()))})
         for guest in guests:
             guest.placed.update(kit)
         return guests
