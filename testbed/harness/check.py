@@ -13,7 +13,7 @@ NO_LICENCE_NEEDED = (".md", ".gitignore", ".clang-format", ".flake8", "COPYING",
                      "debian/changelog", "debian/copyright", "debian/libelisa1.symbols", "debian/source/format",
                      ".txt", ".seed")
 # Headers of the test module and of the emulator are compiled with these, not alone.
-NOT_ALONE = ("tests/vm/vmx/", "tests/attack/module/", "testbed/emulator/")
+NOT_ALONE = ("tests/vm/vmx/", "tests/attack/module/", "testbed/emulator/", "tests/unit/translations/")
 KERNEL_CODE = ("host/", "guest/", "tests/vm/vmx/", "tests/attack/module/")
 INCLUDE = ("include/uapi", "include", "sub/include", "lib", "host", "testbed/agent")
 USER_HEADERS = ("linux/types.h", "linux/ioctl.h", "linux/errno.h", "asm/errno.h", "asm/types.h")  # of the kernel, for all
