@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 
 from . import cache
 from .run import TREE, run
@@ -38,6 +39,9 @@ def warnings(log):
 
 def link_sources(source, folder):
     """kbuild writes beside its sources, so it works on links to them below build/."""
+    # In a build folder that was copied with its tree, links lead to the other one.
+    if any(link.is_symlink() and link.readlink().parent != source for link in folder.glob("*")):
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {path.name: path for path in source.iterdir() if path.name.endswith(SOURCES)}
     for link in folder.iterdir():
