@@ -177,6 +177,7 @@ void testbed_reset(unsigned cpu, unsigned type)
 	started = true;
 	testbed_counts_init();
 	testbed_translations_init();
+	testbed_schedule_init();
 	if (!socket_number)
 		return; /* started by hand, without a harness */
 	harness = atoi(socket_number);

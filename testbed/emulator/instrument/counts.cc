@@ -96,6 +96,7 @@ void testbed_vmentry(unsigned cpu)
 	close_stretch(cpu, next);
 	stretches[cpu] = { next, true, vcpu };
 	vcpu->vpid = BX_CPU(cpu)->vmcs.vpid;
+	testbed_schedule_entry(cpu);
 }
 
 void testbed_vmexit(unsigned cpu, Bit32u reason)
@@ -112,8 +113,9 @@ void testbed_vmexit(unsigned cpu, Bit32u reason)
 		now->vcpu->exits[reason]++;
 }
 
-void testbed_vmfunc(unsigned cpu, Bit32u, Bit32u)
+void testbed_vmfunc(unsigned cpu, Bit32u leaf, Bit32u index)
 {
+	testbed_schedule_vmfunc(cpu, leaf, index);
 	if (stretches[cpu].in_guest)
 		stretches[cpu].vcpu->vmfunc++;
 }
@@ -207,6 +209,8 @@ void testbed_prefetch(unsigned cpu, bx_address address)
 	bx_address offset = address - MARKER_BASE;
 	unsigned region = offset >> 8;
 
+	if (offset == REGIONS << 8)
+		testbed_schedule(cpu);
 	if (offset >= REGIONS << 8)
 		return;
 	if ((offset & 0xff) == FREED) { /* watch/watch.c: physical address in RDI, bytes in RSI */

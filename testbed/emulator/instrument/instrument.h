@@ -70,6 +70,17 @@ void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, B
 #define BX_INSTR_EXIT(cpu_id)
 #define BX_INSTR_HLT(cpu_id)
 #define BX_INSTR_MWAIT(cpu_id, addr, len, flags)
+
+/* schedule.cc */
+#if BX_INSTRUMENTATION && !defined(TESTBED_NO_COUNTS)
+bool testbed_boundary(unsigned cpu);
+bool testbed_steps(unsigned cpu);
+#define BX_INSTR_BOUNDARY(cpu_id) testbed_boundary(cpu_id)
+#define BX_INSTR_STEPS(cpu_id) testbed_steps(cpu_id)
+#else
+#define BX_INSTR_BOUNDARY(cpu_id) false
+#define BX_INSTR_STEPS(cpu_id) 0
+#endif
 #define BX_INSTR_DEBUG_PROMPT()
 #define BX_INSTR_DEBUG_CMD(cmd)
 #define BX_INSTR_CNEAR_BRANCH_TAKEN(cpu_id, branch_eip, new_eip)
