@@ -20,12 +20,20 @@ enum schedule_event {
 	SCHEDULE_NMI,
 	SCHEDULE_SMI,
 	SCHEDULE_INIT,
-	SCHEDULE_HOLD, /* the CPU stands still until others have done something; not with one CPU */
+	SCHEDULE_HOLD,              /* the CPU stands still until others have done something; not with one CPU */
 	SCHEDULE_ONCE_EACH = 0x100, /* counts each address once, however often it is executed */
 	SCHEDULE_ANY_VCPU = 0x200,  /* the first to call, not the one that arms */
 };
 
-enum { SCHEDULE__ARM, SCHEDULE__END, SCHEDULE__IS_HELD, SCHEDULE__BEGIN, SCHEDULE__DONE, SCHEDULE__RANDOM, SCHEDULE__RANDOM_END };
+enum {
+	SCHEDULE__ARM,
+	SCHEDULE__END,
+	SCHEDULE__IS_HELD,
+	SCHEDULE__BEGIN,
+	SCHEDULE__DONE,
+	SCHEDULE__RANDOM,
+	SCHEDULE__RANDOM_END
+};
 
 static inline unsigned long schedule__ask(unsigned long what, unsigned long a, unsigned long *b, unsigned long c)
 {

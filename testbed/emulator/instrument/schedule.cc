@@ -177,7 +177,8 @@ static void random_event(unsigned cpu)
 	static const enum event events[] = { INTERRUPT, NMI, HOLD };
 	enum event event = events[draw(3)];
 
-	if (!(random_events & 1 << event))
+	/* A single CPU that stands still stops the time that it waits for. */
+	if (!(random_events & 1 << event) || (event == HOLD && BX_SMP_PROCESSORS == 1))
 		event = INTERRUPT;
 	random_counts[event]++;
 	if (event == HOLD)

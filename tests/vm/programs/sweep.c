@@ -31,11 +31,11 @@
 
 enum { RBX, RBP, R12, R13, R14, R15, KEPT, RSP = KEPT, RFLAGS, RCX, RSI, RDI, R8, R9, R10, R11, REGISTERS };
 
-static const char *const register_names[] = { "rbx",   "rbp", "r12", "r13", "r14", "r15", "rsp", "rflags",
-					      "rcx",   "rsi", "rdi", "r8",  "r9",  "r10", "r11" };
+static const char *const register_names[] = { "rbx", "rbp", "r12", "r13", "r14", "r15", "rsp", "rflags",
+					      "rcx", "rsi", "rdi", "r8",  "r9",  "r10", "r11" };
 /* As they were before the call and after it. */
-uint64_t sweep_before[KEPT + 1] = { 0xb0b0b0b0b0b0b0b0, 0xb1b1b1b1b1b1b1b1, 0x1212121212121212, 0x1313131313131313,
-				    0x1414141414141414, 0x1515151515151515 };
+uint64_t sweep_before[KEPT + 1] = { 0xb0b0b0b0b0b0b0b0, 0xb1b1b1b1b1b1b1b1, 0x1212121212121212,
+				    0x1313131313131313, 0x1414141414141414, 0x1515151515151515 };
 uint64_t sweep_after[REGISTERS];
 long sweep_call(uint64_t slot, uint64_t index, uint64_t a0);
 
@@ -78,11 +78,11 @@ asm(".text\n"
 _Static_assert(ELISA_STUB == 0x200034000000 - 6, "the assembly says so");
 
 static const char *object;
-static uint64_t argument; /* of add */
-static bool dead;         /* the lock is left taken before each call */
-static bool closes;       /* the event is this program's */
-static bool fresh;        /* an object whose manager has died is another one then */
-static long error;        /* of calls that are ended */
+static uint64_t argument;       /* of add */
+static bool dead;               /* the lock is left taken before each call */
+static bool closes;             /* the event is this program's */
+static bool fresh;              /* an object whose manager has died is another one then */
+static long error;              /* of calls that are ended */
 static unsigned int armed_with; /* a schedule_event */
 static struct elisa_attachment *attachment;
 static struct elisa_function add, leave;
@@ -277,8 +277,9 @@ static const struct {
 	const char *name;
 	unsigned int event;
 } events[] = {
-	{ "interrupt", SCHEDULE_INTERRUPT }, { "nmi", SCHEDULE_NMI },   { "smi", SCHEDULE_SMI },     { "init", SCHEDULE_INIT },
-	{ "hold", SCHEDULE_HOLD },           { "detach", SCHEDULE_HOLD }, { "client", SCHEDULE_HOLD },
+	{ "interrupt", SCHEDULE_INTERRUPT }, { "nmi", SCHEDULE_NMI },   { "smi", SCHEDULE_SMI },
+	{ "init", SCHEDULE_INIT },           { "hold", SCHEDULE_HOLD }, { "detach", SCHEDULE_HOLD },
+	{ "client", SCHEDULE_HOLD },
 };
 
 int main(int count, char **arguments)

@@ -12,6 +12,7 @@ from harness.say import say
 sys.path.append(str(TREE / "tests" / "fault"))
 from monitor import Monitor  # noqa: E402  QEMU's threads are asked for
 
+VMM = TREE / "build" / "tests" / "attack" / "vmm" / "vmm"
 LOCKS = TREE / "build" / "tests" / "attack" / "victim" / "locks.elf"
 WITNESS = TREE / "tests" / "vm" / "schedule" / "witness"
 LIMIT_S = 400
@@ -28,7 +29,7 @@ CALLS = {
 
 # What each event ends a call with; 0: it goes on. All but the first row need a second CPU.
 EVENTS = {"interrupt": 0, "nmi": 0, "smi": 0, "init": errno.ECANCELED,
-          "kick": 0, "roots": 0, "detach": errno.ENODEV, "manager": errno.ESHUTDOWN, "client": 0}
+          "kick": 0, "roots": 0, "detach": errno.ENODEV, "manager": errno.ESHUTDOWN, "client": 0, "vmm": 0}
 BY_STRIKE = ("kick", "roots", "manager")  # by a process on the host, while the CPU is held
 BY_SWEEP = ("interrupt", "nmi", "smi", "init", "detach", "client")
 
@@ -58,6 +59,11 @@ class Scene:
         self.monitor.end()
 
 
+def sweep_vmms(test, name):
+    """A small VMM each, which another of them outlives."""
+    return test.host.call(f"{elisa.place(test.host, VMM)} struck {name} 20000", LIMIT_S).splitlines()[-2] + "\n"
+
+
 def strike(scene, event, command):
     """The process on the host that does it, when it is ready; None if the guest does it, or the emulator."""
     if event not in BY_STRIKE:
@@ -78,6 +84,8 @@ def sweep(scene, call, event):
     command = f"{elisa.place(test.host, elisa.MANAGER)} --code {file} --name {name} --grant=all" + (" --vetted" if vetted else "")
     if event != "manager":
         manager = test.manager(code, name=name, vetted=vetted, grant="all")
+    if event == "vmm":
+        return result(sweep_vmms(test, name), manager)
     job = strike(scene, event, command)
     each = " each" if how == "dead" else ""
     asked = event if event in BY_SWEEP else "hold"
@@ -85,15 +93,22 @@ def sweep(scene, call, event):
     if job:
         job.kill()
         job.wait()
+    return result(said, manager)
+
+
+def result(said, manager):
     if manager:
         manager.stop()
-    return tuple(map(int, re.fullmatch(r"instructions (\d+) tried (\d+) ended (\d+)\n", said).groups()))
+    found = re.fullmatch(r"instructions (\d+) tried (\d+) ended (\d+)\n", said)
+    if not found:
+        raise elisa.Failure(f"it said {said!r}")
+    return tuple(map(int, found.groups()))
 
 
 def check(test, call, event, instructions, tried, ended):
     """Each was tried, and the one at the landing, where the call is over; that one's call was not ended."""
     test.equal(tried, instructions + (event != "init"), f"{call}, {event}: tried, of {instructions} instructions and the landing")
-    wanted = tried if event == "client" else instructions if EVENTS[event] else 0
+    wanted = tried if event in ("client", "vmm") else instructions if EVENTS[event] else 0
     test.equal(ended, wanted, f"{call}, {event}: calls that were ended, of {tried}")
 
 
