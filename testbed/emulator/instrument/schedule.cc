@@ -30,6 +30,8 @@ enum { ONCE_EACH = 0x100, ANY_VCPU = 0x200 };
 /* Linux's own interrupt between CPUs that asks for nothing but a look at what there is to run. */
 static const Bit8u RESCHEDULE_VECTOR = 0xfd;
 static const bx_phy_address SMM_ENTRY = 0x8000, SMBASE_AT_RESET = 0x30000;
+/* Where a call leaves its EPT context (include/uapi/elisa/layout.h, ELISA_STUB): some return by such a VMFUNC too. */
+static const bx_address CALL_VMFUNC = 0x200034000000 - 3;
 static const Bit64u HELD_AT_MOST = 500000000;
 static const unsigned FINE = 64; /* instructions that a random moment is away from its tick */
 static const Bit64u STALL_AT_MOST = 50000;
@@ -231,7 +233,7 @@ void testbed_schedule_vmfunc(unsigned cpu, Bit32u leaf, Bit32u index)
 {
 	if (!schedule.armed || leaf)
 		return;
-	if (!schedule.vmcs)
+	if (!schedule.vmcs && BX_CPU(cpu)->prev_rip == CALL_VMFUNC)
 		schedule.vmcs = BX_CPU(cpu)->vmcsptr;
 	if (BX_CPU(cpu)->vmcsptr != schedule.vmcs)
 		return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * VMMs that are killed while their vCPU stands before a certain instruction inside: one for each instruction. Another
- * VM, of this process, then calls the same function `add` of vetted code, which may take the lock that was held. Needs
+ * VM, of this process, then calls the same function `add`, which may take the lock that was held. Needs
  * the emulator, and two CPUs.
  */
 #include <sched.h>
@@ -15,6 +15,7 @@
 #include "attacks.h"
 #include "schedule.h"
 
+#define ARGUMENT 1 /* of `add`: to add, or which lock to take */
 #define CALL_US 1000000
 #define TICKS 300000 /* 3 ms: until a process that is killed is dead */
 #define POLL_US 50
@@ -42,7 +43,7 @@ static const char *call_once(void)
 	int reason;
 
 	cpu_restore(two.cpu);
-	cpu_prepare(two.cpu, &target, add_function, 0, 1);
+	cpu_prepare(two.cpu, &target, add_function, ARGUMENT, 1);
 	control->any = 1;
 	if (!cpu_wait(two.cpu, CALL_US, &reason))
 		return "the call of the other VM does not return";
@@ -69,7 +70,7 @@ static pid_t start(const char *object)
 		dup2(ends[1], 1);
 		move_to(0);
 		machine_create(&one, 1);
-		attack_steady(&one, object, 0);
+		attack_steady(&one, object, ARGUMENT);
 	}
 	close(ends[1]);
 	if (child < 0 || read(ends[0], &said, 1) != 1)

@@ -28,6 +28,7 @@
 #define TICKS 300000         /* 3 ms: until a process that is killed is dead */
 #define POINTS_MAX 20000     /* the event has to miss one day */
 #define ATTACH_S 5
+#define DEATH_US 5000 /* until a manager that is killed is dead */
 
 enum { RBX, RBP, R12, R13, R14, R15, KEPT, RSP = KEPT, RFLAGS, RCX, RSI, RDI, R8, R9, R10, R11, REGISTERS };
 
@@ -169,12 +170,13 @@ static bool one_call(void)
 	was_ended = check_result(result, value);
 	check_registers();
 	ended += was_ended;
-	if (result == -ESHUTDOWN || result == -ENODEV) {
+	if (closes || fresh) {
 		elisa_detach(attachment);
+		usleep(fresh ? DEATH_US : 0);
 		attach_again();
 	}
 	next = quiet_add();
-	if (was_ended && fresh)
+	if (fresh)
 		expect("a new object", next, 1);
 	else if (next != value + 2 && !(was_ended && next == value + 1))
 		die("point %lu: %ld, the call returned %ld, then %ld", point, value, result, next);

@@ -114,15 +114,17 @@ def check(test, call, event, instructions, tried, ended):
 
 def run(test, calls, events):
     scene = Scene(test)
-    instructions = {}
+    instructions, total = {}, 0
     for call in calls:
         for event in events:
+            if event == "vmm" and CALLS[call][2] == "dead":
+                continue  # it makes one kind of call only
             before = scene.nmis_handled()
             found, tried, ended = sweep(scene, call, event)
             check(test, call, event, found, tried, ended)
             test.equal(scene.nmis_handled() - before, tried if event == "nmi" else 0, f"{call}, {event}: NMIs that the host got")
             test.equal(instructions.setdefault(call, found), found, f"{call}, {event}: instructions")
             say(f"       {call}, {event}: {found} instructions, {tried} tried, {ended} calls ended")
-    total = sum(instructions.values())
-    test.contained(total * len(events), total * len(events), f"{total} instructions x {len(events)} events")
+            total += found
+    test.contained(total, total, f"{sum(instructions.values())} instructions x {len(events)} events")
     scene.end()
