@@ -36,12 +36,18 @@ def code_of(name):
     return BUILD / "objects" / name / f"{name}.elf"
 
 
+# Programs of few tests, which are copied into guests that need them: each takes a megabyte of a small guest's memory.
+RARE = {"attach-scale", "code-names", "kv-bench", "kv-many", "kv-together", "lock-asks", "manager-refusals", "meeting", "packets",
+        "stock-get", "strike", "sweep", "vswitch-peer"}
+
+
 def kit():
     """What guests of tests have in their initramfs, where it costs nothing; to copy it in later takes half a second each.
 
     File here -> path there.
     """
-    programs = [path for path in sorted(PROGRAMS.glob("*")) if path.is_file() and os.access(path, os.X_OK)]
+    programs = [path for path in sorted(PROGRAMS.glob("*"))
+                if path.name not in RARE and path.is_file() and os.access(path, os.X_OK)]
     files = [MANAGER, CONTROL, *(code_of(path.name) for path in sorted(OBJECTS.glob("*")) if path.is_dir()), *programs]
     return {file: f"{Guest.store}/{file.name}" for file in files if file.exists()}
 
