@@ -139,8 +139,8 @@ def at_once(bench, figures):
         alone = alone or slowest
         if vms > 1:
             figures.add(f"instructions per call, {vms} VMs on {where}, to one alone", slowest[0] / alone[0], "times", 1.15)
-            figures.add(f"modelled throughput per VM, {vms} VMs on {where}", modelled_ns(*alone) / modelled_ns(*slowest), "times", 0.85,
-                        "min")
+            figures.add(f"modelled throughput per VM, {vms} VMs on {where}", modelled_ns(*alone) / modelled_ns(*slowest),
+                        "times", 0.85, "min")
             figures.add(f"calls that lost a lock, {vms} VMs on {where}", again, "", 0, "equal")
     for guest in guests[1:]:
         guest.stop()
@@ -163,10 +163,6 @@ def on_machine(figures, cpus, parts):
         bench = Bench(machine, folder)
         for part in parts:
             part(bench, figures)
-<<<<<<< HEAD
-        write(figures, bench.rows)
-=======
->>>>>>> 9d862f7 (make bench-kv: VMs at once on CPUs of their own, and stock memcached; 4 VMs in the test of increments)
         bench.test.clean_up()
         complaints = [*filter(None, [machine.elisa.check_released()]), *runner.kernel_complaints(machine)]
         figures.add(f"leaks and complaints of kernels, {cpus} CPUs", len(complaints), "", 0, "equal")

@@ -17,12 +17,14 @@
 #define WRITER 1u
 #define SECRET 'S'
 
-static char text[8192];
-
-static const char *filled(char letter)
+/* A value of one letter, which its flags are, too. */
+static void put(uint32_t n, uint32_t space, const char *key, uint8_t letter, uint32_t bytes)
 {
-	memset(text, letter, sizeof(text));
-	return text;
+	struct kv_slot *slot = slot_of(n, key);
+
+	slot->flags = letter;
+	memset(slot->value, letter, bytes);
+	kv_store(&clients[n].info, KV_WHERE(BUFFER, 0), which(space, key), bytes);
 }
 
 static void mark(void)
@@ -65,10 +67,10 @@ static void replace(uint32_t bytes, uint32_t times)
 	char key[16];
 
 	for (uint32_t i = 0; i < times; i++)
-		store(WRITER, SHARED, "key", KV_SET, filled('n'), bytes);
+		put(WRITER, SHARED, "key", 'n', bytes);
 	for (uint32_t i = 0; i < 8; i++) {
 		snprintf(key, sizeof(key), "s%u", i);
-		store(WRITER, KV_OWN, key, KV_SET, filled(SECRET), bytes + 16);
+		put(WRITER, KV_OWN, key, SECRET, bytes + 16);
 	}
 }
 
@@ -82,7 +84,7 @@ static long meet(uint32_t bytes, long at, uint32_t times)
 
 	world_reset(512 << 10, 6);
 	state->bucket_mask = 0; /* whatever is stored is in the same chain, and of the same stripe */
-	store(WRITER, SHARED, "key", KV_SET, filled('o'), bytes);
+	put(WRITER, SHARED, "key", 'o', bytes);
 	pid = fork();
 	if (!pid)
 		child(bytes);

@@ -68,8 +68,6 @@ long store(uint32_t n, uint32_t space, const char *key, uint32_t options, const 
 	struct kv_slot *slot = slot_of(n, key);
 
 	slot->options = options;
-	/* What goes with a value can be told from that of another. */
-	slot->flags = bytes ? *(const uint8_t *)value : 0;
 	memcpy(slot->value, value, bytes);
 	return kv_store(&clients[n].info, KV_WHERE(BUFFER, 0), which(space, key), bytes);
 }
