@@ -170,7 +170,7 @@ int net_port_open(struct net_port *port)
 	if (number < 0) {
 		NET_LOG(ERR, "%s: the switch %s refuses the port: %s", port->data->name, port->connection->object,
 			open_hint(number));
-		if (number == -ESHUTDOWN || number == -ENODEV)
+		if (number == -ESHUTDOWN || number == -ENOTCONN)
 			port->connection->lost = (int)number;
 		return (int)number;
 	}

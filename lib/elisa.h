@@ -166,7 +166,7 @@ int elisa_function_find(struct elisa_attachment *attachment, const char *name, s
 /*
  * Calls the function with its arguments, and returns what it returned, or a negative errno if the call was ended:
  * ESHUTDOWN (the object is gone), ETIME (it took too long), EFAULT (it touched what it may not), EINTR (the VM was
- * stopped meanwhile), ECANCELED (it held a lock and did not run, so that the lock was taken from it), ENODEV
+ * stopped meanwhile), ECANCELED (it held a lock and did not run, so that the lock was taken from it), ENOTCONN
  * (detached), EPERM (this process may not mask interrupts).
  *
  * The thread's first call asks the kernel for the right to mask interrupts, which the thread then keeps: a process that

@@ -146,7 +146,7 @@ const char *error_line(long error)
 	case -EACCES:
 		return "SERVER_ERROR this name space is read-only here";
 	case -ESHUTDOWN:
-	case -ENODEV:
+	case -ENOTCONN:
 		return "SERVER_ERROR the cache is gone";
 	default:
 		return "SERVER_ERROR the call was ended";

@@ -206,7 +206,8 @@ static void sweep(void)
 	pthread_t other;
 
 	attach_again();
-	keeps_stub = attach(object, "gate");
+	/* Of the same object it would keep the attachment, which is the VM's. */
+	keeps_stub = attach(closes ? "stub" : object, "gate");
 	if (closes)
 		expect("pthread_create", pthread_create(&other, NULL, close_when_held, NULL), 0);
 	move_to(0);

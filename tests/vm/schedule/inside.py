@@ -29,7 +29,7 @@ CALLS = {
 
 # What each event ends a call with; 0: it goes on. All but the first row need a second CPU.
 EVENTS = {"interrupt": 0, "nmi": 0, "smi": 0, "init": errno.ECANCELED,
-          "kick": 0, "roots": 0, "detach": errno.ENODEV, "manager": errno.ESHUTDOWN, "client": 0, "vmm": 0}
+          "kick": 0, "roots": 0, "detach": errno.ENOTCONN, "manager": errno.ESHUTDOWN, "client": 0, "vmm": 0}
 BY_STRIKE = ("kick", "roots", "manager")  # by a process on the host, while the CPU is held
 BY_SWEEP = ("interrupt", "nmi", "smi", "init", "detach", "client")
 
@@ -86,6 +86,7 @@ def sweep(scene, call, event):
         manager = test.manager(code, name=name, vetted=vetted, grant="all")
     if event == "vmm":
         return result(sweep_vmms(test, name), manager)
+    stub = test.manager("nop", name="stub", vetted=True, grant="all") if event == "detach" else None
     job = strike(scene, event, command)
     each = " each" if how == "dead" else ""
     asked = event if event in BY_SWEEP else "hold"
@@ -93,6 +94,8 @@ def sweep(scene, call, event):
     if job:
         job.kill()
         job.wait()
+    if stub:
+        stub.stop()
     return result(said, manager)
 
 
