@@ -86,22 +86,24 @@ static s64 call_of_host(struct elisa_vm *vm, const unsigned long *regs)
 	return elisa_interpose_call(vm, regs[VCPU_REGS_RCX], regs[VCPU_REGS_R10], arguments);
 }
 
-/* What trusted code asks for that runs in the client, on an object that is mapped directly. */
-static void serve_outside(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
+/* What trusted code asks for that runs in the client, on an object that is mapped directly; false: there is none. */
+static bool serve_outside(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 {
 	u64 subject = vcpu->arch.regs[VCPU_REGS_RDI], attachment = vcpu->arch.regs[VCPU_REGS_RSI];
-	struct elisa_cpu *cpu;
-	int error;
+	bool notifies = (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_NOTIFY;
+	struct elisa_cpu *cpu = NULL;
+	bool direct;
 
-	if ((u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_NOTIFY) {
-		elisa_notify_outside(vm, attachment, subject);
-		return;
-	}
 	mutex_lock(&elisa_lock);
-	error = find_cpu(vm, vcpu, &cpu);
+	direct = elisa_lock_is_direct(vm, attachment);
+	if (direct && !notifies && find_cpu(vm, vcpu, &cpu))
+		cpu = NULL;
 	mutex_unlock(&elisa_lock);
-	if (!error)
+	if (notifies)
+		elisa_notify_outside(vm, attachment, subject);
+	else if (cpu)
 		elisa_lock_wait_outside(vm, &cpu->waiter, attachment, subject);
+	return direct;
 }
 
 /* SDM, "VMCALL": exits at any privilege level, with RIP at the instruction. */
@@ -113,9 +115,7 @@ static bool handle_vmcall(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 		vcpu->arch.regs[VCPU_REGS_RAX] = call_of_host(vm, vcpu->arch.regs);
 	else if (what == ELISA_HYPERCALL && !at_user_level())
 		vcpu->arch.regs[VCPU_REGS_RAX] = elisa_request(vcpu);
-	else if ((what == ELISA_LOCK_WAIT || what == ELISA_NOTIFY) && vm)
-		serve_outside(vm, vcpu);
-	else
+	else if ((what != ELISA_LOCK_WAIT && what != ELISA_NOTIFY) || !vm || !serve_outside(vm, vcpu))
 		return false;
 	elisa_vcpu_set_rip(vcpu, elisa_vcpu_rip(vcpu) + VMCALL_BYTES);
 	elisa_vmwrite(GUEST_INTERRUPTIBILITY_INFO,

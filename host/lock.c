@@ -161,6 +161,11 @@ static struct elisa_attachment *find_direct(struct elisa_vm *vm, u64 number)
 	return attachment;
 }
 
+bool elisa_lock_is_direct(struct elisa_vm *vm, u64 number)
+{
+	return find_direct(vm, number);
+}
+
 void elisa_lock_wait_outside(struct elisa_vm *vm, struct elisa_lock_waiter *waiter, u64 number, u64 address)
 {
 	const struct elisa_attachment *attachment;
