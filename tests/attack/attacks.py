@@ -82,24 +82,34 @@ def narrow(test, attack, **options):
     test.check(aborts and not faults, f"{len(faults)} of {len(aborts)} calls ended without a fault that KVM looks at")
 
 
+def cr3_attacker(test, scene, seed, already):
+    """One attacker's VM, and the aborts since the test began. An interrupt of the host between its MOV to CR3 and its VMFUNC kills
+    it at once: then it has not attacked."""
+    attacker = test.guest()
+    module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "module"))
+    attacker.start(f"insmod {module} what=cr3 count=1 seed={seed} secret={SECRET}")
+    attacker.expect_console("attack: cr3 goes to R")
+    for _ in range(40):  # the attacker has the CPU when the others let it
+        aborts = [line for line in scene.manager.events() if line.startswith("abort")]
+        if len(aborts) > already:
+            break
+        test.host.call("usleep 50000")
+    test.check("BREACH" not in attacker.console(), attacker.console_tail())
+    scene.check(attacker_lives=False)
+    attacker.kill()
+    return aborts
+
+
 def cr3_region(test, seeds=(0, 1, 2, 4)):
     """CR3 within R: the attacker's VM need not survive it, all else must; and the call ends where a fetch meets it."""
     scene = Scene(test, None, vetted=True)
     for number, seed in enumerate(seeds):
-        attacker = test.guest()
-        module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "module"))
-        attacker.start(f"insmod {module} what=cr3 count=1 seed={seed} secret={SECRET}")
-        attacker.expect_console("attack: cr3 goes to R")
-        for _ in range(40):  # the attacker has the CPU when the others let it
-            aborts = [line for line in scene.manager.events() if line.startswith("abort")]
+        for _ in range(3):
+            aborts = cr3_attacker(test, scene, seed, number)
             if len(aborts) > number:
                 break
-            test.host.call("usleep 50000")
-        test.check("BREACH" not in attacker.console(), attacker.console_tail())
         test.equal(len(aborts), number + 1, f"calls that were aborted, up to seed {seed}")
         test.check(f"error=-{errno.EFAULT} " in aborts[-1], aborts[-1])
-        scene.check(attacker_lives=False)
-        attacker.kill()
     test.contained(len(seeds), len(seeds))
 
 
