@@ -83,8 +83,10 @@ def narrow(test, attack, **options):
 
 
 def cr3_attacker(test, scene, seed, already):
-    """One attacker's VM, and the aborts since the test began. An interrupt of the host between its MOV to CR3 and its VMFUNC kills
-    it at once: then it has not attacked."""
+    """One attacker's VM, and the aborts since the test began.
+
+    An interrupt of the host between its MOV to CR3 and its VMFUNC kills it at once: then it has not attacked.
+    """
     attacker = test.guest()
     module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "module"))
     attacker.start(f"insmod {module} what=cr3 count=1 seed={seed} secret={SECRET}")
