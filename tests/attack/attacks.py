@@ -311,7 +311,7 @@ def roots(test, count=100_000, rounds=20):
     inside = scene.attacker.start(f"{calls}; {calls}; echo over")
     once = f"{test.program(scene.attacker, 'attach-rounds')} open direct={code} 1"
     turns = 0
-    while "over" not in scene.attacker.read(inside.out_path).decode():
+    while "over" not in scene.attacker.run(f"cat {inside.out_path}").out:  # which may not be there yet
         turns += scene.attacker.call(f"for i in $(seq {rounds}); do {once} || :; done", 60).count("1 rounds")
     test.check(turns > rounds // 2, f"the memory was mapped {turns} times only")
     said = inside.wait(60).check().out
