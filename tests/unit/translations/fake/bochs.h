@@ -126,15 +126,8 @@ extern fake_clock bx_pc_system;
 #define BX_CPU(number) (fake_cpus + (number))
 #define BX_MEM(number) (&fake_mem)
 
-/* What instrument.h declares. */
-void testbed_translations_entry(unsigned cpu);
-void testbed_translations_exit(unsigned cpu);
-void testbed_translations_control(unsigned cpu, unsigned what, Bit64u value);
-void testbed_eptp_switch(unsigned cpu, unsigned index, Bit64u eptp);
-void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry,
-		      int level, Bit32u access, Bit32u reason);
-void testbed_guest_walk(unsigned cpu, Bit64u laddr, Bit64u hpa, Bit32u page_mask, Bit32u guest_access, unsigned rw);
-void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw);
-void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, Bit64u laddr);
+#define BX_INSTRUMENTATION 1
+typedef Bit64u bx_address;
+#include "instrument.h"
 
 #endif
