@@ -86,24 +86,34 @@ static s64 call_of_host(struct elisa_vm *vm, const unsigned long *regs)
 	return elisa_interpose_call(vm, regs[VCPU_REGS_RCX], regs[VCPU_REGS_R10], arguments);
 }
 
+/* With elisa_lock held: NULL unless that is its number, and it is mapped into the VM directly. */
+static const struct elisa_attachment *find_direct(struct elisa_vm *vm, u64 number)
+{
+	const struct elisa_attachment *attachment = elisa_attachment_find(vm, number);
+
+	if (!attachment || attachment->id != number || attachment->scheme != ELISA_SCHEME_DIRECT || attachment->state)
+		return NULL;
+	return attachment;
+}
+
 /* What trusted code asks for that runs in the client, on an object that is mapped directly; false: there is none. */
 static bool serve_outside(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 {
-	u64 subject = vcpu->arch.regs[VCPU_REGS_RDI], attachment = vcpu->arch.regs[VCPU_REGS_RSI];
-	bool notifies = (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_NOTIFY;
+	u64 subject = vcpu->arch.regs[VCPU_REGS_RDI];
+	const struct elisa_attachment *attachment;
+	struct kvm_vcpu *holder = NULL;
 	struct elisa_cpu *cpu = NULL;
-	bool direct;
 
 	mutex_lock(&elisa_lock);
-	direct = elisa_lock_is_direct(vm, attachment);
-	if (direct && !notifies && find_cpu(vm, vcpu, &cpu))
-		cpu = NULL;
+	attachment = find_direct(vm, vcpu->arch.regs[VCPU_REGS_RSI]);
+	if (attachment && (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_NOTIFY)
+		elisa_attachment_wake_number(attachment->object, subject);
+	else if (attachment && !find_cpu(vm, vcpu, &cpu))
+		holder = elisa_lock_ask(attachment, &cpu->waiter, subject - (ELISA_BASE + ELISA_MEMORY_OFFSET));
 	mutex_unlock(&elisa_lock);
-	if (notifies)
-		elisa_notify_outside(vm, attachment, subject);
-	else if (cpu)
-		elisa_lock_wait_outside(vm, &cpu->waiter, attachment, subject);
-	return direct;
+	if (cpu)
+		elisa_lock_let_run(holder, &cpu->waiter);
+	return attachment;
 }
 
 /* SDM, "VMCALL": exits at any privilege level, with RIP at the instruction. */

@@ -81,12 +81,14 @@ void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
 /* The lock at ADDRESS is taken from a holder that does not go on. In a vCPU's thread, its call taken out; elisa_lock is
  * not held. */
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address);
-/* Has the VM an attachment with that number that is mapped directly? With elisa_lock held. */
-bool elisa_lock_is_direct(struct elisa_vm *vm, u64 number);
-/* The same for a client of such an attachment: the trusted code runs outside. */
-void elisa_lock_wait_outside(struct elisa_vm *vm, struct elisa_lock_waiter *waiter, u64 number, u64 address);
-/* Likewise wakes the client of another one of the object's attachments, by its number. */
-void elisa_notify_outside(struct elisa_vm *vm, u64 number, u32 to);
+/*
+ * Its two halves, for whoever has the attachment otherwise. The vCPU to let run, of a VM that is kept from being
+ * destroyed, or NULL; OFFSET is the lock's in the object's memory. With elisa_lock held.
+ */
+struct kvm_vcpu *elisa_lock_ask(const struct elisa_attachment *attachment, struct elisa_lock_waiter *waiter,
+				u64 offset);
+/* Lets it run, and its VM go; may sleep. elisa_lock is not held. */
+void elisa_lock_let_run(struct kvm_vcpu *holder, struct elisa_lock_waiter *waiter);
 /*
  * Waits until the calls that are inside OBJECT now have ended, or beyond their limit: nobody takes it for granted. With
  * elisa_lock held.

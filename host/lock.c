@@ -108,8 +108,7 @@ static struct kvm_vcpu *wait(struct elisa_lock_waiter *waiter, const struct elis
 	return NULL;
 }
 
-/* With elisa_lock held. */
-static struct kvm_vcpu *wait_by(const struct elisa_attachment *attachment, struct elisa_lock_waiter *waiter, u64 offset)
+struct kvm_vcpu *elisa_lock_ask(const struct elisa_attachment *attachment, struct elisa_lock_waiter *waiter, u64 offset)
 {
 	const struct elisa_object *object = attachment->object;
 
@@ -119,21 +118,22 @@ static struct kvm_vcpu *wait_by(const struct elisa_attachment *attachment, struc
 	return wait(waiter, object, offset);
 }
 
-static void let_run(struct kvm_vcpu *holder, struct elisa_lock_waiter *waiter)
+void elisa_lock_let_run(struct kvm_vcpu *holder, struct elisa_lock_waiter *waiter)
 {
-	if (waiter->sleeps)
-		usleep_range(SLEEP_US, 2 * SLEEP_US);
+	bool sleeps = waiter->sleeps;
+
 	waiter->sleeps = false;
-	if (!holder)
-		return;
-	elisa_vcpu_yield_to(holder);
-	/* The scheduler yields to a thread only as far as that is fair to all others. What does not run leaves its CPU.
-	 */
-	if (elisa_vcpu_waits_for_cpu(holder))
+	if (holder) {
+		elisa_vcpu_yield_to(holder);
+		/* The scheduler yields to a thread only as far as that is fair to all others. */
+		sleeps |= elisa_vcpu_waits_for_cpu(holder);
+		/* Destroying a VM takes locks of KVM's under which others wait for this vCPU. */
+		if (!elisa_vm_kvm_put_not_last(holder->kvm))
+			elisa_vm_put_kvm(elisa_vm_find(holder->kvm));
+	}
+	/* Who waits for one that does not run leaves it the CPU. */
+	if (sleeps)
 		usleep_range(SLEEP_US, 2 * SLEEP_US);
-	/* Destroying a VM takes locks of KVM's under which others wait for this vCPU. */
-	if (!elisa_vm_kvm_put_not_last(holder->kvm))
-		elisa_vm_put_kvm(elisa_vm_find(holder->kvm));
 }
 
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
@@ -146,49 +146,9 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 		return;
 	waiter = READ_ONCE(cpu->held);
 	if (waiter)
-		holder = wait_by(waiter->attachment, &cpu->waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
+		holder = elisa_lock_ask(waiter->attachment, &cpu->waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
 	mutex_unlock(&elisa_lock);
-	let_run(holder, &cpu->waiter);
-}
-
-/* With elisa_lock held: NULL unless that is its number, and it is mapped into the VM directly. */
-static struct elisa_attachment *find_direct(struct elisa_vm *vm, u64 number)
-{
-	struct elisa_attachment *attachment = elisa_attachment_find(vm, number);
-
-	if (!attachment || attachment->id != number || attachment->scheme != ELISA_SCHEME_DIRECT || attachment->state)
-		return NULL;
-	return attachment;
-}
-
-bool elisa_lock_is_direct(struct elisa_vm *vm, u64 number)
-{
-	return find_direct(vm, number);
-}
-
-void elisa_lock_wait_outside(struct elisa_vm *vm, struct elisa_lock_waiter *waiter, u64 number, u64 address)
-{
-	const struct elisa_attachment *attachment;
-	struct kvm_vcpu *holder = NULL;
-
-	if (!mutex_trylock(&elisa_lock))
-		return;
-	attachment = find_direct(vm, number);
-	if (attachment)
-		holder = wait_by(attachment, waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
-	mutex_unlock(&elisa_lock);
-	let_run(holder, waiter);
-}
-
-void elisa_notify_outside(struct elisa_vm *vm, u64 number, u32 to)
-{
-	const struct elisa_attachment *attachment;
-
-	mutex_lock(&elisa_lock);
-	attachment = find_direct(vm, number);
-	if (attachment)
-		elisa_attachment_wake_number(attachment->object, to);
-	mutex_unlock(&elisa_lock);
+	elisa_lock_let_run(holder, &cpu->waiter);
 }
 
 void elisa_interpose_lock_begin(void)
@@ -216,11 +176,11 @@ void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, 
 		preempt_enable();
 	/* Detaching waits for this call with elisa_lock held. */
 	if (attachment && mutex_trylock(&elisa_lock)) {
-		holder = wait_by(attachment, &waiter, (unsigned long)lock - info->memory.address);
+		holder = elisa_lock_ask(attachment, &waiter, (unsigned long)lock - info->memory.address);
 		mutex_unlock(&elisa_lock);
 	}
 	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns, waiter.asked };
-	let_run(holder, &waiter);
+	elisa_lock_let_run(holder, &waiter);
 	cond_resched();
 	while (held--)
 		preempt_disable();
