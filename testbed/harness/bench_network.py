@@ -8,7 +8,7 @@ a bridge is counted in the same machine, from socket to socket (bench_vhost.py).
 One way: a VM sends to all others, a burst to each in turn. Both ways: a ring, where each VM sends to the next one, and
 receives. One VM has two ports.
 
-Counted are instructions and VM exits. Packets a second are a model of a CPU: see MODEL.
+Counted are instructions and VM exits. Packets a second are a model of a CPU: see model.py.
 """
 
 import csv
@@ -21,6 +21,7 @@ from . import bench_vhost, dpdk, elisa, emulator, kernel, runner
 from .context import Test
 from .figures import FOLDER, Figures
 from .machine import Machine
+from .model import MODEL, in_words, modelled_ns
 from .say import Failure, say, step
 
 SIZES = (64, 256, 512, 1024, 1518)
@@ -39,11 +40,6 @@ MACS = tuple(f"02:00:00:00:00:{number:02x}" for number in range(1, VMS + 1))
 GO = "/tmp/net-bench-go"  # dpdk/bench.c
 HOST_MB, GUEST_MB = 2048, 256
 MEMORY_MB = 64  # of DPDK's in each guest
-
-# What a CPU of today takes, to turn counts into packets a second: said with every figure that is made of it.
-MODEL = {"instructions_per_ns": 3.0, "vmfunc_ns": 49, "exit_ns": 699}
-MODEL_TEXT = ("modelled: 3 instructions a ns; a VMFUNC 49 ns and a VM exit 699 ns in all, as the paper's calls of three and one "
-              "(196 and 699 ns) suggest")
 
 
 class Wire:
@@ -178,8 +174,7 @@ def row_of(plan, size, batch, found):
 
 
 def modelled_mpps(row):
-    ns = row["instructions"] / MODEL["instructions_per_ns"] + row.get("vmfunc", 0) * MODEL["vmfunc_ns"]
-    return 1e3 / (ns + row["exits"] * MODEL["exit_ns"])
+    return 1e3 / modelled_ns(row["instructions"], row.get("vmfunc", 0), row["exits"])
 
 
 def show(rows):
@@ -190,7 +185,7 @@ def show(rows):
         say(f"{row['kind']:30} {row['vms']:3} {row['ways']:>4} {row['size']:6} {row['batch']:6} | {row['instructions']:12.1f} "
             f"{parts[0]:>8} {parts[1]:>9} "
             f"{row['exits']:7.3f}          | {modelled_mpps(row):14.2f}" + ("" if row.get("clean", True) else "  (disturbed)"))
-    say(f"Mpps: {MODEL_TEXT}")
+    say(f"Mpps: {in_words()}")
 
 
 def write_csv(rows):
