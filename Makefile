@@ -1,12 +1,40 @@
 # SPDX-License-Identifier: MIT
-# The front door. Everything sets itself up on first use; see README.md.
-#
-#   make test [T="NAME TAG ..."] [SEED=N|random] [CPUS=N] [VCPUS=N] [APICV=on|off]   NATIVE=1 make test   on this machine's own KVM
+# The front door. Everything sets itself up on first use; `make help` says what there is.
 TESTBED := testbed/testbed
 
-.PHONY: all setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
+.PHONY: all help setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
 
 all: setup
+
+define HELP
+make demo                      what this is, in a minute and a half
+make test                      all tests, 20 minutes; T="NAME TAG ..." some (core, attack, fault, network, cache ...)
+    SEED=N|random              shifted in time; a seed repeats a run to the instruction
+    CPUS=2 VCPUS=2 APICV=off   on another machine than the list says
+    NATIVE=1                   on this machine's own KVM; says first what it will do
+make tests                     lists them
+make test-long                 attacks and faults in their long form: millions of attempts, 500 kills
+make test-mutations            the product without one of its guards fails a test, M="NAME FILE ..."; all take hours
+make soak T=NAME               fifty runs in a row, each from power-on with a seed of its own
+make fuzz SECONDS=60           the code loader and the trusted code's checks, with libFuzzer (needs clang)
+make shell                     a shell on the emulated host; from there `guest shell guest1`
+make bench                     bench-core, bench-network, bench-kv: text, CSV and plots in build/figures
+make bench-scaling             attaching, with 1 to 16 vCPUs and VMs, 64 objects, objects to 4 GiB
+make bench-vhost               a packet by vhost-net and a bridge
+make bench-fidelity            faults of a kind that only real CPUs show: found, of those planted
+make bench-testbed             what the emulated machine costs
+make check                     format, static analysis, headers, licences, modules for both kernels; make format
+make check-corrections         each correction of the emulator is needed: without it a test fails
+make dpdk                      the driver for stock DPDK programs
+make deb                       Debian's packages, modules by DKMS
+make install PREFIX=/usr       for other systems
+make test-packages             installs, tries and purges the packages in clean trees of Debian 12 and 13
+make clean                     what was built in the tree; the cache outside of it stays
+endef
+export HELP
+
+help:
+	@echo "$$HELP"
 
 setup:
 	@$(TESTBED) setup
