@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import setup, testlist
+from . import kernel, setup, testlist
 from .say import Failure, say
 
 
@@ -20,8 +20,9 @@ def command_list(_):
 def command_test(options):
     from . import runner
     entries = testlist.choose(testlist.load(long=options.long), options.names)
-    if options.cpus or options.vcpus or options.apicv:
-        entries = testlist.on_machine(entries, options.cpus, options.vcpus, options.apicv and options.apicv == "on")
+    if options.cpus or options.vcpus or options.apicv or options.kernel:
+        entries = testlist.on_machine(entries, options.cpus, options.vcpus, options.apicv and options.apicv == "on",
+                                      options.kernel)
     seed = runner.seed_from(options.seed)
     if runner.is_native():
         setup.user_space()
@@ -123,6 +124,7 @@ def parse():
     test.add_argument("--cpus", type=int, choices=testlist.CPUS, help="of the emulated host, whatever the list says; no units")
     test.add_argument("--vcpus", type=int, help="of guests, where the test does not say how many")
     test.add_argument("--apicv", choices=("on", "off"), help="whatever the list says")
+    test.add_argument("--kernel", choices=kernel.RELEASES, help="of host and guests, whatever the list says")
     test.add_argument("--seed", help="a number, or random: shift everything in time by it")
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)

@@ -17,7 +17,6 @@ NOT_ALONE = ("tests/vm/vmx/", "tests/attack/module/", "testbed/emulator/", "test
 KERNEL_CODE = ("host/", "guest/", "tests/vm/vmx/", "tests/attack/module/")
 INCLUDE = ("include/uapi", "include", "sub/include", "lib", "host", "testbed/agent")
 USER_HEADERS = ("linux/types.h", "linux/ioctl.h", "linux/errno.h", "asm/errno.h", "asm/types.h")  # of the kernel, for all
-RELEASES = ("bookworm", "trixie")  # kernels that the modules are built for
 
 
 def files(*suffixes):
@@ -105,7 +104,7 @@ def headers():
 def warnings():
     """User space with -Werror, and the kernel modules without a warning from the compiler or from objtool."""
     setup.user_space()
-    for release in RELEASES:
+    for release in kernel.RELEASES:
         for kbuild in files("Kbuild"):
             folder = (TREE / kbuild).parent
             module = modules.build(kernel.current(release), folder)

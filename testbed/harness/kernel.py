@@ -13,7 +13,8 @@ from .apt import Release, unpack
 from .run import run
 from .say import Failure, say, step
 
-DEFAULT_RELEASE = "bookworm"
+RELEASES = ("bookworm", "trixie")  # whose stock kernels are hosts and guests of ours
+DEFAULT_RELEASE = RELEASES[0]
 META_PACKAGE = "linux-image-cloud-amd64"
 # Compressed kernels hold the ELF file behind a magic number; the decompressor stops where it ends.
 DECOMPRESSORS = ((b"\x02\x21\x4c\x18", ["lz4", "-dc"]), (b"\x28\xb5\x2f\xfd", ["zstd", "-dcq"]),
