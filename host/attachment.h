@@ -93,12 +93,6 @@ void elisa_attachment_wake_number(const struct elisa_object *object, u32 number)
 /* By its number, with elisa_call_srcu held, or NULL. */
 struct elisa_attachment *elisa_attachment_of_number(u32 number);
 struct elisa_attachment *elisa_attachment_find(struct elisa_vm *vm, u32 id);
-/* Takes MEMORY over when it succeeds; FLAGS are ELISA_SHARE_*. */
-int elisa_attachment_share(struct elisa_attachment *attachment, struct elisa_memory *memory, u32 flags, u32 *buffer,
-			   struct elisa_why *why);
-/* The memory under it has changed: nobody reaches it any more. */
-void elisa_attachment_revoke(struct elisa_attachment *attachment, u32 buffer);
-int elisa_attachment_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why);
 /* For the vCPU's first call, in its own thread; -ENOMEM. */
 int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu);
 /* No vCPU can be in it, and its translations are flushed. */

@@ -10,6 +10,7 @@
 #include <linux/version.h>
 
 #include "attachment.h"
+#include "buffer.h"
 #include "exchange.h"
 #include "kvm.h"
 
@@ -249,7 +250,7 @@ void elisa_change_look(struct work_struct *work)
 		return;
 	mutex_lock(&elisa_lock);
 	if (memory->attachment)
-		elisa_attachment_revoke(memory->attachment, memory->buffer);
+		elisa_buffer_revoke(memory->attachment, memory->buffer);
 	mutex_unlock(&elisa_lock);
 }
 
@@ -276,7 +277,7 @@ void elisa_change_recheck(struct work_struct *work)
 		list_for_each_entry(attachment, &vm->attachments, in_vm) {
 			for (u32 i = 0; i < ELISA_BUFFERS_MAX; i++)
 				if (attachment->buffers[i] && !elisa_change_is_backed(vm, attachment->buffers[i]))
-					elisa_attachment_revoke(attachment, i);
+					elisa_buffer_revoke(attachment, i);
 			elisa_exchange_recheck(attachment);
 		}
 	elisa_vm_put(vm);

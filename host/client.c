@@ -3,6 +3,7 @@
 
 #include <linux/slab.h>
 
+#include "buffer.h"
 #include "interpose.h"
 #include "work.h"
 
@@ -128,7 +129,7 @@ int elisa_client_share(struct elisa_client *client, struct elisa_ioc_share *shar
 	if (error)
 		return error;
 	mutex_lock(&elisa_lock);
-	error = elisa_attachment_share(client->attachment, memory, share->flags, &share->buffer, why);
+	error = elisa_buffer_share(client->attachment, memory, share->flags, &share->buffer, why);
 	mutex_unlock(&elisa_lock);
 	if (error)
 		elisa_memory_destroy(memory);
@@ -140,7 +141,7 @@ int elisa_client_unshare(struct elisa_client *client, u32 buffer, struct elisa_w
 	int error;
 
 	mutex_lock(&elisa_lock);
-	error = elisa_attachment_unshare(client->attachment, buffer, why);
+	error = elisa_buffer_unshare(client->attachment, buffer, why);
 	mutex_unlock(&elisa_lock);
 	return error;
 }

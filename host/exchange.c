@@ -5,6 +5,7 @@
 #include <linux/vmalloc.h>
 
 #include "attachment.h"
+#include "buffer.h"
 #include "change.h"
 #include "inside.h"
 #include "kvm.h"
@@ -319,5 +320,5 @@ void elisa_exchange_recheck(struct elisa_attachment *attachment)
 	for (u32 i = 0; exchanges && i < ELISA_EXCHANGES_MAX; i++)
 		if (exchanges->places[i].owner == attachment && exchanges->places[i].memory &&
 		    !elisa_change_is_backed(attachment->vm, exchanges->places[i].memory))
-			elisa_attachment_revoke(attachment, ELISA_EXCHANGE_FIRST + i);
+			elisa_buffer_revoke(attachment, ELISA_EXCHANGE_FIRST + i);
 }

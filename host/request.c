@@ -11,6 +11,7 @@
 #include <linux/vmalloc.h>
 
 #include "attachment.h"
+#include "buffer.h"
 #include "direct.h"
 #include "inside.h"
 #include "interpose.h"
@@ -429,7 +430,7 @@ static int share(struct call *call)
 		error = elisa_refuse(call->why, -EINVAL, "unknown flags %#x, or a reserved field is not zero",
 				     share->flags);
 	else
-		error = elisa_attachment_share(attachment, memory, share->flags, &share->buffer, call->why);
+		error = elisa_buffer_share(attachment, memory, share->flags, &share->buffer, call->why);
 	if (error)
 		return_memory(call, memory);
 	return error;
@@ -440,7 +441,7 @@ static int unshare(struct call *call)
 	struct elisa_attachment *attachment;
 	int error = find_attachment(call, &attachment);
 
-	return error ? error : elisa_attachment_unshare(attachment, call->request->unshare.buffer, call->why);
+	return error ? error : elisa_buffer_unshare(attachment, call->request->unshare.buffer, call->why);
 }
 
 static int detach(struct call *call)
