@@ -201,14 +201,14 @@ class Machine(Host):
         self.channel.started()
         self.channel.why_dead = self.why_dead
         self.hello(BOOT_LIMIT_S)
+        if self.checked:
+            elisa.insert(self, WATCH, self.kernel)
         return self
 
     def load_kvm(self, **parameters):
         """With these parameters of kvm_intel, beside the machine's own."""
         parameters = {"enable_apicv": "Y" if self.apicv else "N", **parameters}
         self.call("load-kvm " + " ".join(f"{name}={value}" for name, value in parameters.items()))
-        if self.checked:
-            elisa.insert(self, WATCH, self.kernel)
         return self
 
     def keeps_vmx_on(self):
