@@ -45,18 +45,26 @@ class Scene:
             test.equal(self.attacker.call("echo alive"), "alive\n", "the attacker's VM")
 
 
-def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, seed=1, tried=1, **guest):
-    """What the hostile kernel can do: tests/attack/module."""
-    scene = Scene(test, test.guest(vcpus=vcpus, **guest), vetted=vetted)
-    module = elisa.place(scene.attacker, modules.build(scene.attacker.kernel, HERE / "module"))
-    result = scene.attacker.run(f"insmod {module} what={what} count={count} seed={seed} secret={SECRET}", 120)
-    log = scene.attacker.call("dmesg")
+def kernel(test, what, rounds=1, vcpus=1, vetted=True, attacker_lives=True, **options):
+    """What the hostile kernel can do: tests/attack/module, in so many ROUNDS, as it takes a CPU for as long as each lasts."""
+    parameters = {name: options.pop(name) for name in ("count", "seed", "tried") if name in options}
+    scene = Scene(test, test.guest(vcpus=vcpus, **options), vetted=vetted)
+    for number in range(rounds):
+        one_round(test, scene.attacker, what, number, **parameters)
+    scene.check(attacker_lives)
+    return scene
+
+
+def one_round(test, attacker, what, number, count=1000, seed=1, tried=1):
+    module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "module"))
+    result = attacker.run(f"insmod {module} what={what} count={count} seed={seed + number} secret={SECRET}", 120)
+    log = attacker.call("dmesg")
     lines = [line for line in log.splitlines() if "attack" in line]
     (test.folder / "attacker.txt").write_text("\n".join(lines), encoding="utf-8")
     test.equal(result.status, 0, f"insmod: {result.err.strip()} {lines[-1:]}")
-    found = SUMMARY.search(log)
-    test.check(found, f"no summary: {lines[-3:]}")
-    name, attempts, contained, breaches, error = found.groups()
+    found = SUMMARY.findall(log)
+    test.check(len(found) == number + 1, f"no summary: {lines[-3:]}")
+    name, attempts, contained, breaches, error = found[-1]
     breach = next((line for line in lines if "BREACH" in line), "")
     if int(error) == -errno.EOPNOTSUPP:
         test.skip("the guest has no CPU feature to attack with")
@@ -64,9 +72,7 @@ def kernel(test, what, count=1000, vcpus=1, vetted=True, attacker_lives=True, se
     test.equal(int(breaches), 0, f"breaches; the first: {breach}")
     test.contained(int(attempts), int(contained))
     test.check(int(attempts) >= tried, f"only {attempts} attempts")
-    scene.attacker.call("rmmod attack")
-    scene.check(attacker_lives)
-    return scene
+    attacker.call("rmmod attack")
 
 
 def narrow(test, attack, **options):
