@@ -95,27 +95,32 @@ class HostModule:
         self.parameters = None  # with which it is loaded
         self.objects = []  # objects as modules, for host interposition
         self.idle_pages = None  # of its own, that it keeps when no VM uses it
-        self.planted = False  # it is one with a fault, which the next test must not meet
+        self.source = HOST_MODULE  # another while it is one with a fault, which the next test must not meet
 
     @property
     def loaded(self):
         return self.parameters is not None
 
-    def load(self, source=HOST_MODULE, **parameters):
+    @property
+    def planted(self):
+        return self.source != HOST_MODULE
+
+    def load(self, source=None, **parameters):
         """Loads it, unless it is loaded with the same parameters; a Failure if it refuses this host.
 
-        SOURCE: another folder than usual, for one with a fault (planted.py).
+        SOURCE: another folder than usual, for one with a fault (planted.py); it stays until the test is over.
         """
+        source = source or self.source
         if self.host.counts_exactly:
             parameters = {**EMULATED, **parameters}
-        if self.parameters == parameters and self.planted == (source != HOST_MODULE):
+        if self.parameters == parameters and self.source == source:
             return self
         for guest in list(self.host.shared_guests.values()):  # their drivers know the module that goes
             if guest in self.host.guests and guest.driver:
                 guest.stop()
         self.unload()
         insert(self.host, source, self.host.kernel, " ".join(f"{name}={value}" for name, value in parameters.items()))
-        self.parameters, self.planted = parameters, source != HOST_MODULE
+        self.parameters, self.source = parameters, source
         if self.planted:  # it lies where the real one did
             self.host.placed = {file: path for file, path in self.host.placed.items() if file.name != "elisa.ko"}
         return self
@@ -137,7 +142,7 @@ class HostModule:
         if self.loaded:
             self.host.call(f"rmmod {modules.name_of(HOST_MODULE)}")
             self.parameters = self.idle_pages = None
-            self.planted = False
+            self.source = HOST_MODULE
 
     def stats(self):
         return stats(self.host)
