@@ -190,7 +190,7 @@ static void publish(struct elisa_attachment *attachment)
 	if (attachment->scheme == ELISA_SCHEME_GATE && !vm->callable++) {
 		/* Every vCPU passes its next entry, and has VMFUNC on from then; nothing was cached of the new tables.
 		 */
-		elisa_flush_all_cpus();
+		elisa_kick_all_cpus();
 	}
 	if (attachment->scheme == ELISA_SCHEME_GATE)
 		elisa_watchdog_start();

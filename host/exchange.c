@@ -252,8 +252,8 @@ static void take(struct elisa_object *object, const unsigned long *which)
 	elisa_inside_wait(object);
 	for_each_set_bit(i, which, ELISA_EXCHANGES_MAX)
 		elisa_memory_unmap(exchanges->places[i].memory, &exchanges->ept, i * ELISA_EXCHANGE_BYTES);
-	/* Combined and guest-physical mappings of them, on every CPU that has run a vCPU inside: before they are
-	 * unpinned. */
+	/* Combined and guest-physical mappings of them, which calls have left on every CPU that has run a vCPU inside,
+	 * and which CPUs may make without any access as long as the tables have them: before they are unpinned. */
 	elisa_flush_all_cpus();
 	/* Calls that the host executes. */
 	synchronize_srcu_expedited(&elisa_call_srcu);

@@ -520,8 +520,8 @@ void elisa_inside_wait(struct elisa_object *object)
 	struct elisa_pair *pair;
 
 	/* The exit of each tells what it is in. A call that begins later, or on a vCPU that is outside now, is no
-	 * matter. */
-	elisa_flush_all_cpus();
+	 * matter. Nothing is invalidated: the caller has yet to take away what they use. */
+	elisa_kick_all_cpus();
 	list_for_each_entry(attachment, &object->attachments, in_object)
 		list_for_each_entry(pair, &attachment->pairs, in_attachment) {
 			pair->awaited_call = elisa_pair_frame(pair, ELISA_FRAME_CALLS);
@@ -529,7 +529,7 @@ void elisa_inside_wait(struct elisa_object *object)
 		}
 	while (anybody_awaited(object) && ktime_before(ktime_get(), until)) {
 		usleep_range(100, 200);
-		elisa_flush_all_cpus();
+		elisa_kick_all_cpus();
 	}
 }
 

@@ -430,3 +430,9 @@ void elisa_flush_all_cpus(void)
 {
 	on_each_cpu(flush_this_cpu, NULL, 1);
 }
+
+void elisa_kick_all_cpus(void)
+{
+	/* Whoever runs this is in no guest. */
+	kick_all_cpus_sync();
+}

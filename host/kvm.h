@@ -89,5 +89,7 @@ void elisa_vm_send_interrupt(struct kvm *kvm, u64 address, u32 data);
  * when it returns each has gone through elisa_on_exit(), and sees at its next entry what was changed before.
  */
 void elisa_flush_all_cpus(void);
+/* The latter alone, where nothing is taken away. */
+void elisa_kick_all_cpus(void);
 
 #endif

@@ -101,7 +101,7 @@ static struct kvm_vcpu *wait(struct elisa_lock_waiter *waiter, const struct elis
 			/* It leaves its guest, and is aborted there or at its next entry: from here on that call does
 			 * nothing more. Code that is not vetted can write its count of calls, and go on: with what is
 			 * its own object's anyway. */
-			elisa_flush_all_cpus();
+			elisa_kick_all_cpus();
 		}
 	}
 	cmpxchg(lock, word, (u64)ELISA_LOCK_DEAD);
