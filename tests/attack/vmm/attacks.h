@@ -16,6 +16,8 @@ void attack_buffers(struct machine *machine, unsigned long count);
 void attack_entries(struct machine *machine, unsigned long count);
 /* spaces.c */
 void attack_spaces(struct machine *machine, unsigned long count);
+/* roots.c */
+void attack_roots(const char *object, unsigned long count);
 /* lives.c */
 void attack_lives(const char *object, unsigned long count);
 /* mixed.c */

@@ -70,6 +70,8 @@ int main(int count, char **arguments)
 		attack_lives(object, attempts);
 	if (!strcmp(name, "struck"))
 		attack_struck(object, attempts);
+	if (!strcmp(name, "roots"))
+		attack_roots(object, attempts);
 	for (unsigned int i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		if (!strcmp(name, attacks[i].name)) {
 			attempt_begin(&machine, object, attacks[i].cpus);
