@@ -19,14 +19,16 @@ static bool covers(uint64_t key, uint64_t address)
 	return key_of(key & 7, address) == key;
 }
 
-static void forget_in(mappings *all, const uint64_t *linear, bool global)
+enum which { LOCAL = 1, GLOBAL = 2 };
+
+static void forget_in(mappings *all, const uint64_t *linear, unsigned which)
 {
 	for (auto entry = all->begin(); entry != all->end();) {
 		std::vector<mapping> &list = entry->second;
 
 		if (!linear || covers(entry->first, *linear))
 			for (auto each = list.begin(); each != list.end();)
-				each = global || !each->global ? list.erase(each) : each + 1;
+				each = which & (each->global ? GLOBAL : LOCAL) ? list.erase(each) : each + 1;
 		entry = list.empty() ? all->erase(entry) : ++entry;
 	}
 }
@@ -34,10 +36,12 @@ static void forget_in(mappings *all, const uint64_t *linear, bool global)
 void forget_combined(struct kept *kept, int vpid, int pcid, const uint64_t *linear, bool global)
 {
 	for (auto &root : kept->roots)
-		for (auto &tagged : root.second.combined)
-			if ((vpid == ANY || (int)(tagged.first >> 12) == vpid) &&
-			    (pcid == ANY || (int)(tagged.first & 0xfff) == pcid))
-				forget_in(&tagged.second, linear, global);
+		for (auto &tagged : root.second.combined) {
+			bool own = pcid == ANY || (int)(tagged.first & 0xfff) == pcid;
+
+			if (vpid == ANY || (int)(tagged.first >> 12) == vpid)
+				forget_in(&tagged.second, linear, (own ? LOCAL : 0) | (global ? GLOBAL : 0));
+		}
 }
 
 /* One that is suspected would have served the access: then there is no violation. */
@@ -65,4 +69,11 @@ void forget_violating(struct kept *kept, uint64_t root, uint64_t gpa, const uint
 	forget_unsuspected(&found->second.physical, gpa);
 	if (linear && found->second.combined.count(tag))
 		forget_unsuspected(&found->second.combined[tag], *linear);
+}
+
+void forget_faulting(struct kept *kept, uint32_t tag, uint64_t linear)
+{
+	for (auto &root : kept->roots)
+		if (root.second.combined.count(tag))
+			forget_unsuspected(&root.second.combined[tag], linear);
 }

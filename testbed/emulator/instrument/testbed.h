@@ -32,7 +32,6 @@ void testbed_translations_message(void);
 /* BYTES from host-physical HPA on are given back to the kernel, says code on this CPU. */
 void testbed_freed(unsigned cpu, uint64_t hpa, uint64_t bytes);
 
-extern bool testbed_checks;
 void testbed_schedule_init(void);
 
 /* What schedule.cc has to know: a VM entry, a VMFUNC about to be carried out, a program that asks for a schedule. */

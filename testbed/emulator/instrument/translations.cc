@@ -91,7 +91,7 @@ static std::string what(const mapping &mapping, unsigned level)
 {
 	return format("the %s at %#llx %s for %llu KiB", mapping.table ? "table" : "page", mapping.target,
 		      rights_text(mapping.rights).c_str(), (unsigned long long)bytes_of(level) >> 10) +
-	       (mapping.since ? format(", kept since tick %llu,", mapping.since) : "");
+	       (mapping.since ? format(", seen at tick %llu", mapping.since) : "");
 }
 
 /* The bits of an entry that permit something. */
@@ -238,7 +238,7 @@ static bool was_seen(const struct kept &kept, const seen_walk &seen, Bit64u root
 	return true;
 }
 
-static bool check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapping *now, unsigned now_level);
+static void check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapping *now, unsigned now_level);
 
 void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry,
 		      int level, Bit32u access, Bit32u reason)
@@ -317,7 +317,8 @@ static Bit64u space_of(unsigned cpu)
 	return (c->cr3 & TABLE_ADDRESS) | how;
 }
 
-static void suspect_combined(unsigned cpu, Bit64u key, mapping *old, Bit64u laddr, const mapping *now, unsigned level)
+static void suspect_combined(unsigned cpu, Bit32u tag, Bit64u key, mapping *old, Bit64u laddr, const mapping *now,
+			     unsigned level)
 {
 	bool other_space = old->space != space_of(cpu), linear = other_space || ept_agrees(cpu, *old);
 	std::string text = format("%s: linear %#llx could have been translated by %s%s (guest-physical %#llx, CR3 and "
@@ -327,7 +328,7 @@ static void suspect_combined(unsigned cpu, Bit64u key, mapping *old, Bit64u ladd
 				  linear ? "INVVPID of this VPID" : "INVEPT of this root");
 
 	if (!linear) {
-		suspect(cpu, tag_of(vpid_of(cpu), pcid_of(cpu)), key, old, text);
+		suspect(cpu, tag, key, old, text);
 	} else if (!old->reported) {
 		/* Whoever changes what a VPID means invalidates before the next VM entry. */
 		old->suspected = old->reported = true;
@@ -335,13 +336,11 @@ static void suspect_combined(unsigned cpu, Bit64u key, mapping *old, Bit64u ladd
 	}
 }
 
-/* ACCESS 0: of any kind. NOW is NULL if the access fails. */
-static bool check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapping *now, unsigned now_level)
+/* What was kept under one VPID and PCID, or of it what is global alone. */
+static void check_tagged(unsigned cpu, Bit32u tag, mappings *all, bool globals, Bit64u laddr, Bit32u access,
+			 const mapping *now, unsigned now_level)
 {
-	mappings *all = mappings_of(cpu, root_of(cpu), tag_of(vpid_of(cpu), pcid_of(cpu)));
-	bool good = true;
-
-	for (unsigned level = 0; all && level < LEVELS; level++) {
+	for (unsigned level = 0; level < LEVELS; level++) {
 		Bit64u key = key_of(level, laddr);
 		auto found = all->find(key);
 
@@ -350,15 +349,27 @@ static bool check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapp
 		for (mapping &old : found->second) {
 			Bit64u offset = laddr % bytes_of(level);
 
-			if (!serves(old, access) ||
+			if ((globals && !old.global) || !serves(old, access) ||
 			    (now && old.space == space_of(cpu) &&
 			     ((old.target + offset) ^ (now->target + laddr % bytes_of(now_level))) < 0x1000))
 				continue;
-			good = false;
-			suspect_combined(cpu, key, &old, laddr, now, now_level);
+			suspect_combined(cpu, tag, key, &old, laddr, now, now_level);
 		}
 	}
-	return good;
+}
+
+/* ACCESS 0: of any kind. NOW is NULL if the access fails. Global mappings serve all PCIDs. */
+static void check_combined(unsigned cpu, Bit64u laddr, Bit32u access, const mapping *now, unsigned now_level)
+{
+	auto root = cpus[cpu].roots.find(root_of(cpu));
+	Bit32u own = tag_of(vpid_of(cpu), pcid_of(cpu));
+
+	if (root == cpus[cpu].roots.end())
+		return;
+	for (auto &tagged : root->second.combined)
+		if (tagged.first >> 12 == own >> 12)
+			check_tagged(cpu, tagged.first, &tagged.second, tagged.first != own, laddr, access, now,
+				     now_level);
 }
 
 static Bit32u access_of(unsigned rw)
@@ -394,7 +405,7 @@ void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw)
 	if (!BX_CPU(cpu)->in_vmx_guest || !inside_roots.count(root_of(cpu)))
 		return;
 	check_combined(cpu, laddr, access_of(rw), NULL, 0);
-	forget_combined(&cpus[cpu], vpid_of(cpu), pcid_of(cpu), &laddr, true);
+	forget_faulting(&cpus[cpu], tag_of(vpid_of(cpu), pcid_of(cpu)), laddr);
 }
 
 /* --- what the CPU does */

@@ -80,9 +80,11 @@ static inline uint32_t tag_of(uint16_t vpid, uint16_t pcid)
 enum { ANY = -1 };
 void forget_root(struct kept *kept, uint64_t root);
 void forget_all(struct kept *kept);
-/* Combined mappings of VPID and PCID (or ANY) for one linear address or all (NULL), global ones too or not. */
+/* Combined mappings of VPID and PCID (or ANY) for one linear address or all (NULL). GLOBAL: also global ones, which are
+ * of all PCIDs. */
 void forget_combined(struct kept *kept, int vpid, int pcid, const uint64_t *linear, bool global);
-/* What an EPT violation ends, but for what would not have led to one. */
+/* What an EPT violation and a page fault end, but for what would not have led to one. */
 void forget_violating(struct kept *kept, uint64_t root, uint64_t gpa, const uint64_t *linear, uint32_t tag);
+void forget_faulting(struct kept *kept, uint32_t tag, uint64_t linear);
 
 #endif

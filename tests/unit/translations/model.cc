@@ -78,16 +78,25 @@ static void tables(Bit64u *entry, Bit64u page, Bit32u rights)
 	entry[0] = page ? page | rights : 0;
 }
 
-/* Translates LINEAR by way of GPA, which the tables have at PAGE (or not at all, for 0). */
-static void touch(Bit64u page, Bit32u rights = RW, Bit32u access = R, unsigned cpu = 0)
+/* The memory's, which map GPA to PAGE. */
+static void tables_have(Bit64u page, Bit32u rights = RW, unsigned cpu = 0)
 {
 	Bit64u entry[4], root = fake_cpus[cpu].vmcs.eptptr & ~0xfffull;
-	bool fails = !page || (rights & access) != access;
 
 	tables(entry, page, rights);
 	for (int level = 3; level >= 0; level--)
 		fake_mem.words[(level == 3 ? root : entry[level + 1] & ~0xfffull) +
 			       (GPA >> (12 + 9 * level)) % 512 * 8] = entry[level];
+}
+
+/* Translates LINEAR by way of GPA, which the tables have at PAGE (or not at all, for 0). */
+static void touch(Bit64u page, Bit32u rights = RW, Bit32u access = R, unsigned cpu = 0)
+{
+	Bit64u entry[4];
+	bool fails = !page || (rights & access) != access;
+
+	tables(entry, page, rights);
+	tables_have(page, rights, cpu);
 	testbed_ept_walk(cpu, GPA, LINEAR, true, false, entry, 0, access, fails ? VIOLATION : 0);
 	if (!fails)
 		testbed_guest_walk(cpu, LINEAR, page, 0xfff, 6, access == R ? BX_READ : BX_WRITE);
@@ -191,6 +200,12 @@ static void invalidations(void)
 	touch(0, 0, RW);
 	given_back(PAGE);
 	expect(0);
+	begin("a page fault that need not have been one");
+	touch(PAGE);
+	tables_have(0);
+	testbed_page_fault(0, LINEAR, BX_READ);
+	later();
+	expect(1, "no INVEPT");
 }
 
 static void given(void)
@@ -299,18 +314,40 @@ static void pcids(void)
 	expect(0);
 }
 
-static void globals(void)
+static void touch_global(void)
 {
 	Bit64u entry[4];
 
-	begin("a global mapping");
 	tables(entry, PAGE, RW);
 	testbed_ept_walk(0, GPA, LINEAR, true, false, entry, 0, R, 0);
 	testbed_guest_walk(0, LINEAR, PAGE, 0xfff, 6 | 0x100, BX_READ);
+}
+
+static void global_of_another_pcid(const char *name)
+{
+	begin(name);
+	fake_cpus[0].cr4.value |= 1 << 17;
+	fake_cpus[0].cr3 = 0x3001;
+	touch_global();
+	guest_loads(0x4002);
+	fake_cpus[0].cr3 = 0x4002;
+}
+
+static void globals(void)
+{
+	begin("a global mapping");
+	touch_global();
 	guest_loads(0x4000);
 	fake_cpus[0].cr3 = 0x4000;
 	touch(PAGE);
 	expect(1, "global, ");
+	global_of_another_pcid("a global mapping of another PCID");
+	touch(PAGE);
+	expect(1, "global, ");
+	global_of_another_pcid("INVLPG under another PCID");
+	testbed_translations_control(0, BX_INSTR_INVLPG, LINEAR);
+	touch(PAGE);
+	expect(0);
 }
 
 int main(void)
