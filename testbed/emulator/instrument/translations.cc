@@ -29,9 +29,12 @@ static std::vector<kept> cpus;
 /* Those that were entered by VMFUNC, but not from entry 0 of a list: gate and sub contexts. */
 static std::unordered_set<Bit64u> inside_roots;
 
-/* A use of what was no longer in the tables; reported unless it is invalidated before the grace is over. */
+/*
+ * A use of what was no longer in the tables; reported unless it is invalidated before the grace is over. KVM invalidates
+ * at a vCPU's next entry: of its roots, a CPU that has left the guest is given until it uses such a thing again.
+ */
 struct suspicion {
-	Bit64u deadline;
+	Bit64u since;
 	unsigned cpu;
 	Bit64u root, key, target;
 	Bit64s tag; /* of a combined mapping, else ANY */
@@ -112,15 +115,18 @@ static mappings *mappings_of(unsigned cpu, Bit64u root, Bit64s tag)
 /* Suspicions whose grace is over: was what they are about invalidated meanwhile? */
 static void settle(void)
 {
-	while (!suspicions.empty() && suspicions.front().deadline <= bx_pc_system.time_ticks()) {
+	while (!suspicions.empty() && suspicions.front().since + GRACE_TICKS <= bx_pc_system.time_ticks()) {
 		suspicion &first = suspicions.front();
 		mappings *all = mappings_of(first.cpu, first.root, first.tag);
+		bool left = !inside_roots.count(first.root) && cpus[first.cpu].left > first.since;
 
 		if (all && all->count(first.key))
 			for (mapping &each : (*all)[first.key])
 				if (each.target == first.target && each.suspected && !each.reported) {
-					each.reported = true;
-					report(first.text);
+					each.overdue = left;
+					each.reported = !left;
+					if (!left)
+						report(first.text);
 				}
 		suspicions.pop_front();
 	}
@@ -134,11 +140,14 @@ void testbed_translations_message(void)
 
 static void suspect(unsigned cpu, Bit64s tag, Bit64u key, mapping *mapping, const std::string &text)
 {
+	if (mapping->overdue && !mapping->reported) {
+		mapping->reported = true;
+		report(text);
+	}
 	if (mapping->suspected)
 		return;
 	mapping->suspected = true;
-	suspicions.push_back(
-		{ bx_pc_system.time_ticks() + GRACE_TICKS, cpu, root_of(cpu), key, mapping->target, tag, text });
+	suspicions.push_back({ bx_pc_system.time_ticks(), cpu, root_of(cpu), key, mapping->target, tag, text });
 }
 
 /* To the list of its key, unless it is there. False if it is the only one. */
@@ -454,6 +463,7 @@ void testbed_translations_entry(unsigned cpu)
 
 void testbed_translations_exit(unsigned cpu)
 {
+	cpus[cpu].left = bx_pc_system.time_ticks();
 	if (!vpid_of(cpu))
 		forget_combined(&cpus[cpu], 0, ANY, NULL, true);
 }

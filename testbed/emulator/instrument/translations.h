@@ -25,7 +25,7 @@ struct mapping {
 	uint64_t gpa;    /* combined: the guest-physical address between */
 	uint64_t space;  /* combined: the linear addresses that it was made in, see space_of() */
 	uint32_t rights;
-	bool table, global, suspected, reported;
+	bool table, global, suspected, overdue, reported;
 	uint64_t since; /* ticks */
 };
 
@@ -50,6 +50,7 @@ struct kept {
 	std::unordered_map<uint64_t, root> roots;
 	uint64_t epoch; /* raised by all that makes seen walks worth another look */
 	std::vector<seen_walk> seen;
+	uint64_t left;     /* ticks when it last left a guest */
 	uint64_t cr0, cr4; /* of the guest */
 	uint64_t walk_gpa; /* of the last walk of an EPT: its address, what it permits, at what level it ended */
 	uint32_t walk_rights;

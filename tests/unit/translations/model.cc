@@ -168,6 +168,39 @@ static void uses(void)
 	expect(0);
 }
 
+/* Of a root of KVM's, and a CPU that leaves the guest soon after. */
+static void owed(bool used_again)
+{
+	static const Bit64u KVMS = 0x50000;
+
+	fake_cpus[0].vmcs.eptptr = KVMS | OPEN;
+	touch(PAGE);
+	touch(MOVED);
+	bx_pc_system.now += GRACE / 2;
+	testbed_translations_exit(0);
+	later();
+	expect(0);
+	testbed_translations_entry(0);
+	if (used_again)
+		touch(MOVED);
+}
+
+static void entries(void)
+{
+	begin("left before the grace is over, and used again");
+	owed(true);
+	expect(1, "no INVEPT");
+	begin("not used again");
+	owed(false);
+	expect(0);
+	begin("invalidated before the entry");
+	owed(false);
+	by_host(0, BX_INSTR_INVEPT, 2, 0);
+	touch(MOVED);
+	later();
+	expect(0);
+}
+
 /* What ends what was kept of ROOT on CPU 0. */
 static void invalidations(void)
 {
@@ -355,6 +388,7 @@ int main(void)
 	setenv("TESTBED_TRANSLATIONS", "1", 1);
 	testbed_translations_init();
 	uses();
+	entries();
 	invalidations();
 	given();
 	spaces();
