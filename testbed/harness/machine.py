@@ -108,10 +108,11 @@ class Host(Agent):
             self.sent[name] = path
         return self.sent[name]
 
-    def copy_guest_kernel(self, kernel=None):
+    def copy_guest_kernel(self, kernel=None, packed=False):
         """The path of the guests' kernel on the host. Whoever asks first waits 1 s for it to be copied."""
         kernel = kernel or self.guest_kernel
-        return self.send_once(f"vmlinux-{kernel.version}", kernel.vmlinux.read_bytes)
+        file = kernel.vmlinuz if packed else kernel.vmlinux
+        return self.send_once(f"{file.name}-{kernel.version}", file.read_bytes)
 
     def install(self, *packages):
         """Puts the programs of Debian's PACKAGES here, with the libraries that they need; see programs.py."""
@@ -132,10 +133,11 @@ class Host(Agent):
                 self.call(f"grep -q '^{module_name(file)} ' /proc/modules || insmod /modules/{file.name}")
                 self.inserted.add(file.name)
 
-    def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, extra=(), modules=(), packages=(), disk=None,
-              qemu=None, qemu_options=(), command_line="", wait=True):
+    def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, packed=False, extra=(), modules=(), packages=(),
+              disk=None, qemu=None, qemu_options=(), command_line="", wait=True):
         """Starts a guest.
 
+        PACKED: from the kernel as it is installed, not its ELF file: slower, and the only way to five levels of page tables;
         EXTRA: (path in the guest, file here) to add to its initramfs; MODULES: of its kernel, to load at boot; PACKAGES: of
         Debian, whose programs it has (programs.py); DISK: a file here that it sees as /dev/vda; QEMU: the path on the host
         of another one than usual. With wait=False the guest is returned while it boots; wait_ready() then.
@@ -143,7 +145,7 @@ class Host(Agent):
         kernel = kernel or self.guest_kernel
         self.guest_number += 1
         name = name or f"guest{self.guest_number}"
-        vmlinux = self.copy_guest_kernel(kernel)
+        vmlinux = self.copy_guest_kernel(kernel, packed)
         modules = (*modules, "virtio_blk") if disk else tuple(modules)
         contents = cache.digest(kernel.version, *modules, *(part for path, file in extra for part in (path, Path(file))),
                                 *(str(file) for _, file in programs.files(packages)))

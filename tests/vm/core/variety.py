@@ -52,6 +52,17 @@ def kernels(test):
     test.equal(aborts(), [], "calls that were aborted")
 
 
+def levels(test):
+    """Five levels of page tables, in host and guest; and four in a guest beside it."""
+    aborts = objects(test)
+    test.equal(test.host.run("grep -qw la57 /proc/cpuinfo").status, 0, "the host's CPU has no five levels")
+    for five in (True, False):
+        guest = test.guest(vcpus=2, memory_mb=256, packed=five)
+        test.equal("la57" in guest.call("cat /proc/cpuinfo").split(), five, "five levels of page tables")
+        use(test, guest, f"a guest with {'five' if five else 'four'} levels of page tables")
+    test.equal(aborts(), [], "calls that were aborted")
+
+
 def memory(test, huge="2m", megabytes=128):
     """Small pages alone; then in pages of hugetlbfs."""
     aborts = objects(test)
