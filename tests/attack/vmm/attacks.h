@@ -22,8 +22,8 @@ void attack_roots(const char *object, unsigned long count);
 void attack_lives(const char *object, unsigned long count);
 /* mixed.c */
 void attack_mixed(struct machine *machine, unsigned long count);
-/* struck.c: at each instruction of `add`, MOST at most. */
-void attack_struck(const char *object, unsigned long most);
+/* struck.c: at each instruction of `add`, MOST at most. DEAD: which finds its lock left taken. */
+void attack_struck(const char *object, unsigned long most, bool dead);
 /* For ever, for those who kill it. */
 void attack_steady(struct machine *machine, const char *object, uint64_t a0);
 

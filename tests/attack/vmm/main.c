@@ -68,8 +68,8 @@ int main(int count, char **arguments)
 	}
 	if (!strcmp(name, "lives"))
 		attack_lives(object, attempts);
-	if (!strcmp(name, "struck"))
-		attack_struck(object, attempts);
+	if (!strcmp(name, "struck") || !strcmp(name, "struck-dead"))
+		attack_struck(object, attempts, !strcmp(name, "struck-dead"));
 	if (!strcmp(name, "roots"))
 		attack_roots(object, attempts);
 	for (unsigned int i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)

@@ -3,6 +3,8 @@
  * VMMs that are killed while their vCPU stands before a certain instruction inside: one for each instruction. Another
  * VM, of this process, then calls the same function `add`, which may take the lock that was held. Needs
  * the emulator, and two CPUs.
+ *
+ * With `dead` that lock was left taken before, so that it is waited for and taken over.
  */
 #include <sched.h>
 #include <signal.h>
@@ -19,11 +21,10 @@
 #define CALL_US 1000000
 #define TICKS 300000 /* 3 ms: until a process that is killed is dead */
 #define POLL_US 50
-#define POLLS 4000 /* within which the next call comes */
 
 static struct machine one, two;
-static struct target target;
-static uint32_t add_function;
+static struct target target; /* of `two` */
+static uint32_t add_function, leave_function;
 static long value;
 
 static void move_to(int cpu)
@@ -36,90 +37,135 @@ static void move_to(int cpu)
 		die("no CPU %d", cpu);
 }
 
-/* One call: NULL, or what is wrong. */
-static const char *call_once(void)
+static uint32_t attach(struct machine *machine, const char *object, struct target *to)
 {
-	struct control *control = two.cpu->control;
+	int error;
+
+	machine_create(machine, 1);
+	error = machine_hello(machine);
+	if (!error)
+		error = machine_attach(machine, object, to);
+	if (error)
+		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
+	return machine_function(machine, to, "add");
+}
+
+/* One call: NULL, or what is wrong. */
+static const char *call(struct machine *machine, const struct target *to, uint32_t function, long *result)
+{
+	struct control *control = machine->cpu->control;
 	int reason;
 
-	cpu_restore(two.cpu);
-	cpu_prepare(two.cpu, &target, add_function, ARGUMENT, 1);
+	cpu_restore(machine->cpu);
+	cpu_prepare(machine->cpu, to, function, ARGUMENT, 1);
 	control->any = 1;
-	if (!cpu_wait(two.cpu, CALL_US, &reason))
-		return "the call of the other VM does not return";
+	if (!cpu_wait(machine->cpu, CALL_US, &reason))
+		return "the call does not return";
 	if (control->right != 1 || control->spoiled)
-		return "the call of the other VM is not right";
-	if ((long)control->last <= value)
-		return "what was done before is gone";
-	value = (long)control->last;
+		return "the call is not right";
+	*result = (long)control->last;
 	return NULL;
 }
 
-/* A VMM that calls all the time, on the CPU that is going to be held. */
-static pid_t start(const char *object)
+/* The other VM's. */
+static const char *next_call(void)
 {
-	int ends[2];
+	long before = value;
+	const char *problem = call(&two, &target, add_function, &value);
+
+	return !problem && value <= before ? "what was done before is gone" : problem;
+}
+
+/* A VMM that makes one call when it is told to, on the CPU that is going to be held; its first one builds its tables.
+ */
+static _Noreturn void call_when_told(const char *object, int told, int ready)
+{
+	struct target to;
+	uint32_t add;
+	const char *problem;
+	long result;
+	char word = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	move_to(0);
+	add = attach(&one, object, &to);
+	problem = call(&one, &to, add, &result);
+	if (problem || write(ready, &word, 1) != 1 || read(told, &word, 1) != 1)
+		die("the VMM to kill: %s", problem ? problem : "not told");
+	problem = call(&one, &to, add, &result);
+	_exit(problem ? 1 : 0);
+}
+
+/* TELL: what to write to for its call. */
+static pid_t start(const char *object, int *tell)
+{
+	int to[2], from[2];
 	char said;
 	pid_t child;
 
-	if (pipe(ends))
+	if (pipe(to) || pipe(from))
 		die("no pipe");
 	child = fork();
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(ends[1], 1);
-		move_to(0);
-		machine_create(&one, 1);
-		attack_steady(&one, object, ARGUMENT);
-	}
-	close(ends[1]);
-	if (child < 0 || read(ends[0], &said, 1) != 1)
+	if (!child)
+		call_when_told(object, to[0], from[1]);
+	close(to[0]);
+	close(from[1]);
+	if (child < 0 || read(from[0], &said, 1) != 1)
 		die("no VMM to kill");
-	close(ends[0]);
+	close(from[0]);
+	*tell = to[1];
 	return child;
 }
 
-static bool wait_held(void)
+/* True: it was held, and has been killed. False: its call was over before. */
+static bool strike(pid_t child)
 {
-	for (unsigned int i = 0; i < POLLS; i++) {
-		if (schedule_is_held())
-			return true;
+	int status;
+
+	while (!schedule_is_held()) {
+		if (waitpid(child, &status, WNOHANG) == child) {
+			if (status)
+				die("a VMM that was not killed ended with %#x", status);
+			return false;
+		}
 		usleep(POLL_US);
 	}
-	return false;
+	schedule_begin(TICKS);
+	kill(child, SIGKILL);
+	schedule_done();
+	waitpid(child, &status, 0);
+	return true;
 }
 
-void attack_struck(const char *object, unsigned long most)
+void attack_struck(const char *object, unsigned long most, bool dead)
 {
+	unsigned int event = SCHEDULE_HOLD | SCHEDULE_ANY_VCPU | (dead ? SCHEDULE_ONCE_EACH : 0);
 	unsigned long instructions = 0;
-	int error;
 
 	move_to(1);
-	machine_create(&two, 1);
-	error = machine_hello(&two);
-	if (!error)
-		error = machine_attach(&two, object, &target);
-	if (error)
-		die("attach %s: %s", object, strerror(-error));
-	add_function = machine_function(&two, &target, "add");
-	for (unsigned long number = 1; number <= most && !instructions; number++) {
-		pid_t child = start(object);
-		bool held;
+	add_function = attach(&two, object, &target);
+	if (dead)
+		leave_function = machine_function(&two, &target, "leave");
+	for (unsigned long number = 1; number <= most; number++) {
+		int tell;
+		pid_t child = start(object, &tell);
+		const char *problem;
+		long result;
 
-		if (!schedule_arm(SCHEDULE_HOLD | SCHEDULE_ANY_VCPU, number))
+		problem = dead ? call(&two, &target, leave_function, &result) : NULL;
+		if (problem)
+			die("leaving the lock: %s", problem);
+		if (!schedule_arm(event, number))
 			die("this machine holds no CPU");
-		held = wait_held();
-		if (held)
-			schedule_begin(TICKS);
-		kill(child, SIGKILL);
-		schedule_done();
-		waitpid(child, NULL, 0);
-		if (!schedule_end(&instructions) || !held)
+		if (write(tell, "", 1) != 1)
+			die("the VMM to kill is gone");
+		close(tell);
+		if (!strike(child))
 			break;
-		instructions = 0;
 		insides++;
-		attempt_over("a death at an instruction", call_once());
+		attempt_over("a death at an instruction", next_call());
 	}
+	schedule_end(&instructions);
 	/* The one after the call is counted too. */
 	printf("instructions %lu tried %lu ended %lu\n", instructions - 1, tried, contained);
 }

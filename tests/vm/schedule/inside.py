@@ -59,9 +59,10 @@ class Scene:
         self.monitor.end()
 
 
-def sweep_vmms(test, name):
+def sweep_vmms(test, name, how):
     """A small VMM each, which another of them outlives."""
-    return test.host.call(f"{elisa.place(test.host, VMM)} struck {name} 20000", LIMIT_S).splitlines()[-2] + "\n"
+    attack = "struck-dead" if how == "dead" else "struck"
+    return test.host.call(f"{elisa.place(test.host, VMM)} {attack} {name} 20000", LIMIT_S).splitlines()[-2] + "\n"
 
 
 def strike(scene, event, command):
@@ -85,7 +86,7 @@ def sweep(scene, call, event):
     if event != "manager":
         manager = test.manager(code, name=name, vetted=vetted, grant="all")
     if event == "vmm":
-        return result(sweep_vmms(test, name), manager)
+        return result(sweep_vmms(test, name, how), manager)
     stub = test.manager("nop", name="stub", vetted=True, grant="all") if event == "detach" else None
     job = strike(scene, event, command)
     each = " each" if how == "dead" else ""
@@ -120,8 +121,6 @@ def run(test, calls, events):
     instructions, total = {}, 0
     for call in calls:
         for event in events:
-            if event == "vmm" and CALLS[call][2] == "dead":
-                continue  # it makes one kind of call only
             before = scene.nmis_handled()
             found, tried, ended = sweep(scene, call, event)
             check(test, call, event, found, tried, ended)
