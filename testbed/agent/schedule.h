@@ -32,7 +32,8 @@ enum {
 	SCHEDULE__BEGIN,
 	SCHEDULE__DONE,
 	SCHEDULE__RANDOM,
-	SCHEDULE__RANDOM_END
+	SCHEDULE__RANDOM_END,
+	SCHEDULE__WHERE = 9
 };
 
 static inline unsigned long schedule__ask(unsigned long what, unsigned long a, unsigned long *b, unsigned long c)
@@ -57,6 +58,14 @@ static inline bool schedule_end(unsigned long *count)
 
 	*count = schedule__ask(SCHEDULE__END, 0, &fired, 0);
 	return fired;
+}
+
+/* Before the instruction at which address it has come. */
+static inline unsigned long schedule_where(void)
+{
+	unsigned long unused = 0;
+
+	return schedule__ask(SCHEDULE__WHERE, 0, &unused, 0);
 }
 
 static inline bool schedule_is_held(void)

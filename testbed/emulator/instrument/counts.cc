@@ -104,6 +104,7 @@ void testbed_vmexit(unsigned cpu, Bit32u reason)
 	struct stretch *now = &stretches[cpu];
 	Bit64u next = BX_CPU(cpu)->get_icount() + 1;
 
+	testbed_schedule_exit(cpu);
 	if (!now->in_guest) /* an entry that failed was never in the guest */
 		return;
 	close_stretch(cpu, next);

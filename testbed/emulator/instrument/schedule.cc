@@ -24,7 +24,7 @@
 
 /* agent/schedule.h has the same numbers. */
 enum event { NOTHING, INTERRUPT, NMI, SMI, INIT, HOLD };
-enum op { ARM = 0, END = 1, IS_HELD = 2, BEGIN = 3, DONE = 4, RANDOM = 5, RANDOM_END = 6 };
+enum op { ARM = 0, END = 1, IS_HELD = 2, BEGIN = 3, DONE = 4, RANDOM = 5, RANDOM_END = 6, WHERE = 9 };
 enum { ONCE_EACH = 0x100, ANY_VCPU = 0x200 };
 
 /* Linux's own interrupt between CPUs that asks for nothing but a look at what there is to run. */
@@ -43,7 +43,9 @@ struct schedule {
 	Bit64u number; /* of the instruction that the event comes before */
 	Bit64u count;  /* instructions so far */
 	bool fired, inside, resumed, switching;
+	bool left;       /* at its last exit it was inside */
 	bx_address last; /* where the one counted last is */
+	bx_address at;   /* where the event came */
 	std::set<Bit64u> contexts;
 	std::set<bx_address> seen;
 };
@@ -144,6 +146,7 @@ static void count(unsigned cpu)
 	/* Outside, stock KVM takes an INIT of the host's for an error of its own, and ends the VM. */
 	if (inside || schedule.event != INIT) {
 		schedule.fired = true;
+		schedule.at = rip;
 		fire(cpu, schedule.event);
 	}
 }
@@ -219,13 +222,23 @@ bool testbed_steps(unsigned cpu)
 	return fine[cpu] || in_context(cpu) || (schedule.armed && BX_CPU(cpu)->in_smm);
 }
 
+/* Where an exit has ended the call, or has been its way out, the host enters at the landing. */
 void testbed_schedule_entry(unsigned cpu)
 {
-	if (!in_context(cpu))
+	bool lands = schedule.armed && BX_CPU(cpu)->vmcsptr == schedule.vmcs && schedule.left;
+
+	if (!in_context(cpu) && !lands)
 		return;
 	schedule.resumed = true;
 	schedule.inside = true;
+	schedule.left = false;
 	BX_CPU(cpu)->async_event = 1;
+}
+
+void testbed_schedule_exit(unsigned cpu)
+{
+	if (in_context(cpu))
+		schedule.left = true;
 }
 
 /* Whether it switches is known when it has. */
@@ -293,6 +306,9 @@ void testbed_schedule(unsigned cpu)
 		break;
 	case DONE:
 		held.until = 0;
+		break;
+	case WHERE:
+		result = schedule.at;
 		break;
 	case RANDOM: /* a: seed, b: ticks between two on average */
 		begin_random(a, b, at->get_reg64(BX_64BIT_REG_R8));

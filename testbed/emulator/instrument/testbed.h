@@ -34,8 +34,9 @@ void testbed_freed(unsigned cpu, uint64_t hpa, uint64_t bytes);
 
 void testbed_schedule_init(void);
 
-/* What schedule.cc has to know: a VM entry, a VMFUNC about to be carried out, a program that asks for a schedule. */
+/* What schedule.cc has to know: VM entries and exits, a VMFUNC about to be carried out, a program that asks for one. */
 void testbed_schedule_entry(unsigned cpu);
+void testbed_schedule_exit(unsigned cpu);
 void testbed_schedule_vmfunc(unsigned cpu, uint32_t leaf, uint32_t index);
 void testbed_schedule(unsigned cpu);
 

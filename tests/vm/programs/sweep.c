@@ -130,12 +130,14 @@ static void check_registers(void)
 {
 	for (unsigned int i = 0; i <= KEPT; i++)
 		if (sweep_after[i] != sweep_before[i])
-			die("point %lu: %s is %#lx after the call", point, register_names[i], sweep_after[i]);
+			die("point %lu (%#lx): %s is %#lx after the call", point, schedule_where(), register_names[i],
+			    sweep_after[i]);
 	if ((sweep_after[RFLAGS] & (FLAGS_ALWAYS | FLAGS_NEVER)) != FLAGS_ALWAYS)
-		die("point %lu: rflags are %#lx after the call", point, sweep_after[RFLAGS]);
+		die("point %lu (%#lx): rflags are %#lx after the call", point, schedule_where(), sweep_after[RFLAGS]);
 	for (unsigned int i = RCX; i < REGISTERS; i++)
 		if (sweep_after[i])
-			die("point %lu: %s is %#lx after the call", point, register_names[i], sweep_after[i]);
+			die("point %lu (%#lx): %s is %#lx after the call", point, schedule_where(), register_names[i],
+			    sweep_after[i]);
 }
 
 /* What the call found is one of VALUE; true if it was ended. */
@@ -144,7 +146,8 @@ static bool check_result(long result, long value)
 	if (result == value + 1)
 		return false;
 	if (!error || result != -error)
-		die("point %lu: the call returned %ld, expected %ld or %ld", point, result, value + 1, -error);
+		die("point %lu (%#lx): the call returned %ld, expected %ld or %ld", point, schedule_where(), result,
+		    value + 1, -error);
 	return true;
 }
 
@@ -179,7 +182,8 @@ static bool one_call(void)
 	if (fresh)
 		expect("a new object", next, 1);
 	else if (next != value + 2 && !(was_ended && next == value + 1))
-		die("point %lu: %ld, the call returned %ld, then %ld", point, value, result, next);
+		die("point %lu (%#lx): %ld, the call returned %ld, then %ld", point, schedule_where(), value, result,
+		    next);
 	return true;
 }
 
