@@ -33,7 +33,9 @@ enum {
 	SCHEDULE__DONE,
 	SCHEDULE__RANDOM,
 	SCHEDULE__RANDOM_END,
-	SCHEDULE__WHERE = 9
+	SCHEDULE__AIM,
+	SCHEDULE__PLACES,
+	SCHEDULE__WHERE
 };
 
 static inline unsigned long schedule__ask(unsigned long what, unsigned long a, unsigned long *b, unsigned long c)
@@ -90,6 +92,13 @@ static inline void schedule_done(void)
 	schedule__ask(SCHEDULE__DONE, 0, &unused, 0);
 }
 
+/* Those that follow at random come before instructions from `begin` up to `end`, outside of guests; both 0: before any.
+ */
+static inline void schedule_aim(unsigned long begin, unsigned long end)
+{
+	schedule__ask(SCHEDULE__AIM, begin, &end, 0);
+}
+
 /* Events at random, `mean` ticks from one to the next; EVENTS: bits 1 << INTERRUPT, NMI, HOLD (a pause of the CPU). */
 static inline bool schedule_random(unsigned long seed, unsigned long mean, unsigned long events)
 {
@@ -102,6 +111,14 @@ static inline unsigned long schedule_random_end(enum schedule_event event)
 	unsigned long unused = 0;
 
 	return schedule__ask(SCHEDULE__RANDOM_END, event, &unused, 0);
+}
+
+/* Before how many different instructions those at random came. */
+static inline unsigned long schedule_places(void)
+{
+	unsigned long unused = 0;
+
+	return schedule__ask(SCHEDULE__PLACES, 0, &unused, 0);
 }
 
 #endif

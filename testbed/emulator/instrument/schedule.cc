@@ -4,7 +4,7 @@
  *
  * Inside, one by one: a guest arms an event and a number N, and the event comes before the N-th instruction that its
  * vCPU then executes in another EPT context than it was in; the one after the last of them counts too. Elsewhere, at
- * random from a seed.
+ * random from a seed: after any instruction, or after one of some code outside of guests, as a kernel module's.
  *
  * What software does is no event of the CPU's. For that the CPU is held at that instruction while the others run: some
  * program on one of them sees it, says that it is about to begin, and does what it has to. The CPU goes on when that
@@ -19,12 +19,24 @@
 #include "pc_system.h"
 #include "testbed.h"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
 /* agent/schedule.h has the same numbers. */
 enum event { NOTHING, INTERRUPT, NMI, SMI, INIT, HOLD };
-enum op { ARM = 0, END = 1, IS_HELD = 2, BEGIN = 3, DONE = 4, RANDOM = 5, RANDOM_END = 6, WHERE = 9 };
+enum op {
+	ARM = 0,
+	END = 1,
+	IS_HELD = 2,
+	BEGIN = 3,
+	DONE = 4,
+	RANDOM = 5,
+	RANDOM_END = 6,
+	AIM = 7,
+	PLACES = 8,
+	WHERE = 9
+};
 enum { ONCE_EACH = 0x100, ANY_VCPU = 0x200 };
 
 /* Linux's own interrupt between CPUs that asks for nothing but a look at what there is to run. */
@@ -33,7 +45,8 @@ static const bx_phy_address SMM_ENTRY = 0x8000, SMBASE_AT_RESET = 0x30000;
 /* Where a call leaves its EPT context (include/uapi/elisa/layout.h, ELISA_STUB): some return by such a VMFUNC too. */
 static const bx_address CALL_VMFUNC = 0x200034000000 - 3;
 static const Bit64u HELD_AT_MOST = 500000000;
-static const unsigned FINE = 64; /* instructions that a random moment is away from its tick */
+static const unsigned FINE = 64;         /* instructions that a random moment is away from its tick */
+static const unsigned FINE_AIMED = 1000; /* of the code that it aims at: beyond what each exit executes of it */
 static const Bit64u STALL_AT_MOST = 50000;
 
 struct schedule {
@@ -62,6 +75,8 @@ static struct held held;
 /* At random. */
 static Bit64u random_state, random_mean, random_events, random_counts[HOLD + 1];
 static int random_timer = -1;
+static bx_address aim_begin, aim_end;  /* where those instructions are; both 0: anywhere */
+static std::set<Bit64u> places;        /* that an event has come at */
 static std::vector<unsigned> fine;     /* per CPU: instructions until its event, plus one; 0: none */
 static std::vector<Bit64u> stalled_to; /* per CPU: the tick until which it stands still */
 
@@ -186,6 +201,7 @@ static void random_event(unsigned cpu)
 	if (!(random_events & 1 << event) || (event == HOLD && BX_SMP_PROCESSORS == 1))
 		event = INTERRUPT;
 	random_counts[event]++;
+	places.insert(BX_CPU(cpu)->get_instruction_pointer());
 	if (event == HOLD)
 		stalled_to[cpu] = bx_pc_system.time_ticks() + 1 + draw(STALL_AT_MOST);
 	else
@@ -201,8 +217,18 @@ static void random_tick(void *)
 	bx_pc_system.activate_timer_ticks(random_timer, 1 + draw(2 * random_mean), false);
 	if (BX_CPU(cpu)->activity_state != BX_CPU_C::BX_ACTIVITY_STATE_ACTIVE)
 		return;
-	fine[cpu] = 1 + draw(FINE);
+	/* One that aims may take long to come, and is not put off by the next. */
+	if (!aim_end || !fine[cpu])
+		fine[cpu] = 1 + draw(aim_end ? FINE_AIMED : FINE);
 	BX_CPU(cpu)->async_event = 1;
+}
+
+/* Is the instruction that CPU is about to execute one of those that a random moment is counted by? */
+static bool is_aimed_at(unsigned cpu)
+{
+	bx_address rip = BX_CPU(cpu)->get_instruction_pointer();
+
+	return !aim_end || (!BX_CPU(cpu)->in_vmx_guest && rip >= aim_begin && rip < aim_end);
 }
 
 /* Before CPU looks for events. True: it does not, and executes nothing. */
@@ -212,14 +238,16 @@ bool testbed_boundary(unsigned cpu)
 		return true;
 	if (schedule.armed)
 		look_inside(cpu);
-	if (fine[cpu] && !--fine[cpu])
+	if (fine[cpu] && is_aimed_at(cpu) && !--fine[cpu])
 		random_event(cpu);
 	return is_held(cpu) || stalled_to[cpu] > bx_pc_system.time_ticks();
 }
 
 bool testbed_steps(unsigned cpu)
 {
-	return fine[cpu] || in_context(cpu) || (schedule.armed && BX_CPU(cpu)->in_smm);
+	/* Guests are left alone by what aims at code outside. */
+	return (fine[cpu] && !(aim_end && BX_CPU(cpu)->in_vmx_guest)) || in_context(cpu) ||
+	       (schedule.armed && BX_CPU(cpu)->in_smm);
 }
 
 /* Where an exit has ended the call, or has been its way out, the host enters at the landing. */
@@ -239,6 +267,8 @@ void testbed_schedule_exit(unsigned cpu)
 {
 	if (in_context(cpu))
 		schedule.left = true;
+	if (fine[cpu])
+		BX_CPU(cpu)->async_event = 1;
 }
 
 /* Whether it switches is known when it has. */
@@ -276,6 +306,8 @@ static void begin_random(Bit64u seed, Bit64u mean, Bit64u events)
 	if (random_timer < 0)
 		random_timer = bx_pc_system.register_timer(NULL, random_tick, 1000, false, false, "schedule");
 	memset(random_counts, 0, sizeof(random_counts));
+	places.clear();
+	std::fill(fine.begin(), fine.end(), 0);
 	random_state = seed * 2 + 1;
 	random_mean = mean;
 	random_events = events;
@@ -307,15 +339,23 @@ void testbed_schedule(unsigned cpu)
 	case DONE:
 		held.until = 0;
 		break;
-	case WHERE:
-		result = schedule.at;
-		break;
 	case RANDOM: /* a: seed, b: ticks between two on average */
 		begin_random(a, b, at->get_reg64(BX_64BIT_REG_R8));
 		break;
 	case RANDOM_END:
 		random_mean = 0;
+		std::fill(fine.begin(), fine.end(), 0);
 		result = random_counts[a % (HOLD + 1)];
+		break;
+	case AIM: /* a: where it begins, b: where it ends; for all that is random from now on */
+		aim_begin = a;
+		aim_end = b;
+		break;
+	case WHERE:
+		result = schedule.at;
+		break;
+	case PLACES:
+		result = places.size();
 		break;
 	default:
 		result = 1;

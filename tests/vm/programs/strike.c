@@ -8,7 +8,8 @@
  *	manager COMMAND...  kills what that has started, and starts it again
  *	nothing             lets it go on
  *
- * random SEED TICKS EVENTS SECONDS: lets events come at random meanwhile, and says how many of each.
+ * random SEED TICKS EVENTS SECONDS [MODULE]: lets events come at random meanwhile, before any instruction or those of
+ * that module of the kernel, and says how many of each, and before how many different instructions.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -93,15 +94,35 @@ static const struct {
 	{ "nothing", 0, nothing, nothing, nothing },
 };
 
+static void aim_at(const char *module)
+{
+	FILE *modules = fopen("/proc/modules", "r");
+	unsigned long begin, bytes;
+	char name[64];
+
+	if (!modules)
+		die("/proc/modules: %s", strerror(errno));
+	while (fscanf(modules, "%63s %lu %*s %*s %*s %lx%*[^\n]", name, &bytes, &begin) == 3)
+		if (!strcmp(name, module)) {
+			schedule_aim(begin, begin + bytes);
+			fclose(modules);
+			return;
+		}
+	die("no module %s", module);
+}
+
 static int at_random(int count, char **arguments)
 {
-	if (count != 6)
-		die("strike random SEED TICKS EVENTS SECONDS");
+	if (count != 6 && count != 7)
+		die("strike random SEED TICKS EVENTS SECONDS [MODULE]");
+	schedule_aim(0, 0);
+	if (count == 7)
+		aim_at(arguments[6]);
 	if (!schedule_random(number(arguments[2]), number(arguments[3]), number(arguments[4])))
 		die("this machine has no schedules");
 	usleep(number(arguments[5]) * 1000000);
-	printf("interrupts %lu nmis %lu pauses %lu\n", schedule_random_end(SCHEDULE_INTERRUPT),
-	       schedule_random_end(SCHEDULE_NMI), schedule_random_end(SCHEDULE_HOLD));
+	printf("interrupts %lu nmis %lu pauses %lu places %lu\n", schedule_random_end(SCHEDULE_INTERRUPT),
+	       schedule_random_end(SCHEDULE_NMI), schedule_random_end(SCHEDULE_HOLD), schedule_places());
 	return 0;
 }
 
