@@ -12,6 +12,7 @@ WITNESS = TREE / "tests" / "vm" / "schedule" / "witness"
 VAULT = TREE / "build" / "tests" / "vm" / "objects" / "vault" / "vault.elf"
 INTERRUPT, NMI, PAUSE = 1 << 1, 1 << 2, 1 << 5  # testbed/agent/schedule.h
 SAID = re.compile(r"interrupts (\d+) nmis (\d+) pauses (\d+) places (\d+)\n")
+PLACES = 500  # different instructions that events must have come at
 ATTACHES = 30  # of a guest in each round, half of them with buffers
 
 
@@ -39,6 +40,7 @@ def one_round(test, guests, seed, calls, ticks, seconds, module):
     test.equal(done + aborted, 2 * calls * len(guests), f"seed {seed}: calls with a lock that returned")
     test.check(aborted <= done // 20, f"seed {seed}: {aborted} calls were aborted, {done} not")
     handled = int(host.call("cat /sys/module/witness/parameters/handled")) - handled
+    test.check(places >= PLACES, f"seed {seed}: events at {places} different instructions only")
     # One that comes while another waits is no more than that one.
     test.check(nmis * 0.9 <= handled <= nmis, f"seed {seed}: {nmis} NMIs, the host got {handled}")
     say(f"       seed {seed}: {interrupts} interrupts, {nmis} NMIs, {pauses} pauses of a CPU, at {places} different "
