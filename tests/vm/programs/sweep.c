@@ -166,6 +166,8 @@ static bool one_call(void)
 		die("this machine arms nothing");
 	result = sweep_call(add.slot, add.index, argument);
 	if (!schedule_end(&count)) {
+		if (!count)
+			die("the emulator has seen no instruction inside");
 		instructions = count - 1;
 		expect("the call that nothing came in", result, value + 1);
 		return false;
