@@ -16,7 +16,7 @@ PLACES = 500  # different instructions that events must have come at
 ATTACHES = 30  # of a guest in each round, half of them with buffers
 
 
-def one_round(test, guests, seed, calls, ticks, seconds, module):
+def one_round(test, guests, seed, calls=6000, locked=6000, turns=5, ticks=20000, seconds=1, module=""):
     """Calls with and without a lock, attaching and detaching, disturbed; how many events there were."""
     host = test.host
     handled = int(host.call("cat /sys/module/witness/parameters/handled"))
@@ -24,7 +24,7 @@ def one_round(test, guests, seed, calls, ticks, seconds, module):
     before = int(guests[0].call(f"{test.program(guests[0], 'call')} counter read 1"))
     job = host.start(f"exec {test.program(host, 'strike')} random {seed} {ticks} {events} {seconds} {module}")
     counting = [guest.start(f"{test.program(guest, 'call-many')} counter gate 2 {calls}") for guest in guests]
-    locking = [guest.start(f"{test.program(guest, 'vault')} vault {calls} 5 2") for guest in guests]
+    locking = [guest.start(f"{test.program(guest, 'vault')} vault {locked} {turns} 2") for guest in guests]
     rounds = [guest.start(f"{program} nop gate {ATTACHES // 2} && exec {program} nop gate {ATTACHES // 2} 4")
               for guest in guests for program in [test.program(guest, "attach-rounds")]]
     for each in counting + rounds:
@@ -37,7 +37,7 @@ def one_round(test, guests, seed, calls, ticks, seconds, module):
     interrupts, nmis, pauses, places = map(int, found.groups())
     after = int(guests[0].call(f"{test.program(guests[0], 'call')} counter read 1"))
     test.equal(after - before, 2 * calls * len(guests), f"seed {seed}: counted")
-    test.equal(done + aborted, 2 * calls * len(guests), f"seed {seed}: calls with a lock that returned")
+    test.equal(done + aborted, 2 * locked * len(guests), f"seed {seed}: calls with a lock that returned")
     test.check(aborted <= done // 20, f"seed {seed}: {aborted} calls were aborted, {done} not")
     handled = int(host.call("cat /sys/module/witness/parameters/handled")) - handled
     test.check(places >= PLACES, f"seed {seed}: events at {places} different instructions only")
@@ -48,7 +48,7 @@ def one_round(test, guests, seed, calls, ticks, seconds, module):
     return interrupts + nmis + pauses
 
 
-def run(test, seed=1, rounds=1, calls=6000, ticks=20000, seconds=1, module=""):
+def run(test, seed=1, rounds=1, **kind):
     test.need_emulator()
     test.elisa()
     guests = [test.elisa_guest(guest) for guest in test.guests(2, vcpus=2)]
@@ -56,6 +56,6 @@ def run(test, seed=1, rounds=1, calls=6000, ticks=20000, seconds=1, module=""):
     test.manager(VAULT, name="vault", grant="all")
     test.manager("nop", name="nop", vetted=True, grant="all")
     elisa.insert(test.host, WITNESS, test.host.kernel)
-    total = sum(one_round(test, guests, seed + number, calls, ticks, seconds, module) for number in range(rounds))
-    test.contained(total, total, f"events at random{' in ' + module if module else ''}")
+    total = sum(one_round(test, guests, seed + number, **kind) for number in range(rounds))
+    test.contained(total, total, f"events at random {kind.get('module', '')}".strip())
     test.host.call("rmmod witness")
