@@ -298,7 +298,7 @@ def ioctls(test, count=20000, seed=1):
     here = elisa.place(test.host, BUILT / "programs" / "ioctls")
     try:
         fuzzed(test, scene.attacker, f"{program} victim {count // 2} {seed}", count // 2, {*CLIENT_IOCTLS, *MANAGER_IOCTLS})
-        fuzzed(test, test.host, f"{here} victim {count // 4} {seed}", count // 4, {*MANAGER_IOCTLS, "list"})
+        fuzzed(test, test.host, f"{here} victim {count // 4} {seed}", count // 4, {*MANAGER_IOCTLS, "open", "list"})
         test.host.call("chmod 666 /dev/elisa")
         nobody = f"{test.program(test.host, 'limited')} 1024 {here} victim {count // 4} {seed + 1}"
         fuzzed(test, test.host, nobody, count // 4, MANAGER_IOCTLS)

@@ -25,6 +25,7 @@ static uint64_t state;
 static unsigned char *memory; /* PAGES, then one that is not there */
 static unsigned char *blob, *constant;
 static const char *victim;
+static bool is_host_root; /* which may withdraw the victim, by right, once it has opened that */
 static int files[FILES];
 
 static uint64_t next(void)
@@ -98,8 +99,10 @@ union argument {
 	struct elisa_ioc_publish publish;
 	struct elisa_ioc_grant grant;
 	struct elisa_ioc_answer answer;
+	struct elisa_ioc_open open;
 	struct elisa_ioc_attach attach;
 	struct elisa_ioc_function function;
+	struct elisa_ioc_call call;
 	struct elisa_ioc_share share;
 	struct elisa_ioc_unshare unshare;
 	struct elisa_ioc_list list;
@@ -175,6 +178,17 @@ static void make_list(union argument *to)
 	to->list.cursor = next() % 32;
 }
 
+static void make_open(union argument *to)
+{
+	name(to->open.name);
+}
+
+static void make_call(union argument *to)
+{
+	for (unsigned int i = 2; i < sizeof(to->call) / sizeof(to->words[0]); i++)
+		to->words[i] = one_in(2) ? next() % 8 : hostile();
+}
+
 static const struct kind {
 	unsigned int command;
 	void (*make)(union argument *to);
@@ -187,11 +201,13 @@ static const struct kind {
 	{ ELISA_IOC_GRANT, make_grant, "grant" },
 	{ ELISA_IOC_ANSWER, make_answer, "answer" },
 	{ ELISA_IOC_WITHDRAW, NULL, "withdraw" },
+	{ ELISA_IOC_OPEN, make_open, "open" },
 	{ ELISA_IOC_ATTACH, make_attach, "attach" },
 	{ ELISA_IOC_FUNCTION, make_function, "function" },
 	{ ELISA_IOC_THREAD, NULL, "thread" },
 	{ ELISA_IOC_SHARE, make_share, "share" },
 	{ ELISA_IOC_UNSHARE, make_unshare, "unshare" },
+	{ ELISA_IOC_CALL, make_call, "call" },
 	{ ELISA_IOC_REASON, NULL, "reason" },
 	{ ELISA_IOC_STATS, NULL, "stats" },
 	{ ELISA_IOC_LIST, make_list, "list" },
@@ -266,6 +282,8 @@ static void control(int file)
 		spoil(&argument, known);
 	if (one_in(64))
 		command ^= 1u << next() % 32;
+	if (_IOC_NR(command) == _IOC_NR(ELISA_IOC_OPEN) && is_host_root)
+		snprintf(argument.open.name, ELISA_NAME_MAX, "fuzz%lu", next() % 4);
 	if (ioctl(file, command, place(&argument, known ? known : 8)) >= 0)
 		accepted[which]++;
 }
@@ -347,6 +365,7 @@ int main(int count, char **arguments)
 	victim = arguments[1];
 	calls = number(arguments[2]);
 	state = number(arguments[3]) * 2 + 1;
+	is_host_root = !geteuid() && !access("/sys/module/elisa", F_OK);
 	prepare();
 	for (unsigned int i = 0; i < FILES; i++)
 		files[i] = open_file();
