@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define ROUNDS 60000 /* of spin: about 2 ms */
 #define CONTROL_US 100000
@@ -142,4 +143,31 @@ void attempt(struct cpu *cpu, const struct change *change)
 		describe(cpu, reason);
 	other = attempt_control(cpu);
 	attempt_over(change->name, problem ? problem : other);
+}
+
+/* Held back for a call that a change then ends. */
+bool attempt_late_nmi(struct cpu *cpu)
+{
+	static struct state now;
+	const char *problem, *other;
+	bool waits;
+	int reason;
+
+	attempt_interrupt(cpu, &now, &problem);
+	if (ioctl(cpu->fd, KVM_NMI))
+		die("KVM_NMI: %s", strerror(errno));
+	cpu_run(cpu, 100);
+	other = cpu_look(cpu, &now, true);
+	if (!problem)
+		problem = other;
+	waits = cpu_is_inside(&now) && !now.events.nmi.pending && !now.events.nmi.injected && !cpu->control->nmis;
+	cpu_restore(cpu);
+	cpu_prepare(cpu, &victim, check_function, 0, 1);
+	if (!cpu_wait(cpu, CONTROL_US, &reason) || cpu->control->right != 1)
+		problem = "the call after an NMI is not right";
+	else if (!problem && waits && cpu->control->nmis != 1)
+		problem = "an NMI has not come by the next exit";
+	other = attempt_control(cpu);
+	attempt_over("an NMI held back", problem ? problem : other);
+	return waits;
 }

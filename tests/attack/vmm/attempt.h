@@ -14,6 +14,8 @@ void attempt_over(const char *what, const char *problem);
 void attempt(struct cpu *cpu, const struct change *change);
 /* A call that faults with the secret in its registers, in one of nine ways, and all that KVM tells of it. */
 void attempt_fault(struct cpu *cpu, uint64_t how);
+/* An NMI waits for a call to return, which a change of registers ends. True: it has waited. */
+bool attempt_late_nmi(struct cpu *cpu);
 /* As it was kept, it calls, and the answer is right: NULL, or what is wrong. */
 const char *attempt_control(struct cpu *cpu);
 /* Attached to the victim, its functions found. */

@@ -29,8 +29,13 @@ static void registers(struct machine *of, unsigned long count)
 
 static void state(struct machine *of, unsigned long count)
 {
-	(void)of;
+	unsigned long waited = 0;
+
 	each(state_changes, count);
+	for (unsigned long i = 0; i < 20; i++)
+		waited += attempt_late_nmi(of->cpu);
+	if (!waited)
+		attempt_over("an NMI held back", "none has waited for a call");
 }
 
 static void faults(struct machine *of, unsigned long count)
