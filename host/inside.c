@@ -487,9 +487,8 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	if (cpu->nmi_waits && !cpu->put_back) {
 		cpu->nmi_waits = false;
 		elisa_vcpu_return_nmi(vcpu);
-		/* KVM has looked already at what is to be injected: this comes as soon as the guest runs, and it looks
-		 * again. */
-		smp_send_reschedule(raw_smp_processor_id());
+		/* KVM has looked already at what is to be injected. */
+		elisa_vcpu_exit_soon();
 	}
 	WRITE_ONCE(cpu->list[0], cpu->nmi_waits || cpu->home_exits ? ELISA_EPTP_NONE : eptp);
 	if (READ_ONCE(vm->callable))

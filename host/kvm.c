@@ -10,6 +10,7 @@
 #include <linux/smp.h>
 #include <linux/static_call.h>
 #include <linux/tracepoint.h>
+#include <trace/events/ipi.h> /* smp_send_reschedule() traces, on newer kernels */
 
 #include "vmcs.h"
 
@@ -291,6 +292,11 @@ void elisa_vcpu_take_nmi(struct kvm_vcpu *vcpu)
 {
 	elisa_vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vcpu->arch.nmi_injected = false;
+}
+
+void elisa_vcpu_exit_soon(void)
+{
+	smp_send_reschedule(raw_smp_processor_id());
 }
 
 void elisa_vcpu_return_nmi(struct kvm_vcpu *vcpu)

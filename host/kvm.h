@@ -51,6 +51,9 @@ void elisa_vcpu_inject_interrupt(struct kvm_vcpu *vcpu, u8 vector);
  */
 void elisa_vcpu_take_nmi(struct kvm_vcpu *vcpu);
 void elisa_vcpu_return_nmi(struct kvm_vcpu *vcpu);
+/* At an entry: an interrupt of the host's comes as soon as the guest runs, and KVM looks again at what there is to do.
+ */
+void elisa_vcpu_exit_soon(void);
 
 /* Makes a halted vCPU go through an entry and an exit soon: to its guest HLT ends for no reason, as it may. */
 void elisa_vcpu_nudge(struct kvm_vcpu *vcpu);

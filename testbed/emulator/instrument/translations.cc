@@ -30,8 +30,9 @@ static std::vector<kept> cpus;
 static std::unordered_set<Bit64u> inside_roots;
 
 /*
- * A use of what was no longer in the tables; reported unless it is invalidated before the grace is over. KVM invalidates
- * at a vCPU's next entry: of its roots, a CPU that has left the guest is given until it uses such a thing again.
+ * A use of what was no longer in the tables; reported unless it is invalidated before the grace is over. KVM
+ * invalidates at a vCPU's next entry: of its roots, a CPU that has left the guest is given until it uses such a thing
+ * again.
  */
 struct suspicion {
 	Bit64u since;

@@ -194,22 +194,14 @@ static const struct kind {
 	void (*make)(union argument *to);
 	const char *name;
 } kinds[] = {
-	{ ELISA_IOC_CREATE, make_create, "create" },
-	{ ELISA_IOC_MEMORY, make_memory, "memory" },
-	{ ELISA_IOC_CODE, make_code, "code" },
-	{ ELISA_IOC_PUBLISH, make_publish, "publish" },
-	{ ELISA_IOC_GRANT, make_grant, "grant" },
-	{ ELISA_IOC_ANSWER, make_answer, "answer" },
-	{ ELISA_IOC_WITHDRAW, NULL, "withdraw" },
-	{ ELISA_IOC_OPEN, make_open, "open" },
-	{ ELISA_IOC_ATTACH, make_attach, "attach" },
-	{ ELISA_IOC_FUNCTION, make_function, "function" },
-	{ ELISA_IOC_THREAD, NULL, "thread" },
-	{ ELISA_IOC_SHARE, make_share, "share" },
-	{ ELISA_IOC_UNSHARE, make_unshare, "unshare" },
-	{ ELISA_IOC_CALL, make_call, "call" },
-	{ ELISA_IOC_REASON, NULL, "reason" },
-	{ ELISA_IOC_STATS, NULL, "stats" },
+	{ ELISA_IOC_CREATE, make_create, "create" },    { ELISA_IOC_MEMORY, make_memory, "memory" },
+	{ ELISA_IOC_CODE, make_code, "code" },          { ELISA_IOC_PUBLISH, make_publish, "publish" },
+	{ ELISA_IOC_GRANT, make_grant, "grant" },       { ELISA_IOC_ANSWER, make_answer, "answer" },
+	{ ELISA_IOC_WITHDRAW, NULL, "withdraw" },       { ELISA_IOC_OPEN, make_open, "open" },
+	{ ELISA_IOC_ATTACH, make_attach, "attach" },    { ELISA_IOC_FUNCTION, make_function, "function" },
+	{ ELISA_IOC_THREAD, NULL, "thread" },           { ELISA_IOC_SHARE, make_share, "share" },
+	{ ELISA_IOC_UNSHARE, make_unshare, "unshare" }, { ELISA_IOC_CALL, make_call, "call" },
+	{ ELISA_IOC_REASON, NULL, "reason" },           { ELISA_IOC_STATS, NULL, "stats" },
 	{ ELISA_IOC_LIST, make_list, "list" },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
