@@ -10,7 +10,7 @@ define HELP
 make demo                      what this is, in a minute and a half
 make test                      all tests, 20 minutes; T="NAME TAG ..." some (core, attack, fault, network, cache ...)
     SEED=N|random              shifted in time; a seed repeats a run to the instruction
-    CPUS=2 VCPUS=2 APICV=off KERNEL=trixie   on another machine than the list says
+    CPUS=2 VCPUS=2 APICV=off KERNEL=trixie CHECKED=1   on another machine than the list says
     NATIVE=1                   on this machine's own KVM; says first what it will do
 make tests                     lists them
 make test-long                 attacks and faults in their long form: millions of attempts, 500 kills
@@ -39,9 +39,9 @@ help:
 setup:
 	@$(TESTBED) setup
 
-# Whatever the list says: the CPUs of the host, those of guests whose tests do not say how many, who delivers interrupts, and
-# the Debian release whose kernel host and guests have.
-MACHINE = $(if $(SEED),--seed $(SEED)) $(if $(CPUS),--cpus $(CPUS)) $(if $(VCPUS),--vcpus $(VCPUS)) $(if $(APICV),--apicv $(APICV)) $(if $(KERNEL),--kernel $(KERNEL))
+# Whatever the list says: the CPUs of the host, those of guests whose tests do not say how many, who delivers interrupts,
+# the Debian release whose kernel host and guests have, and whether the checker of translations is on (docs/fidelity.md).
+MACHINE = $(if $(SEED),--seed $(SEED)) $(if $(CPUS),--cpus $(CPUS)) $(if $(VCPUS),--vcpus $(VCPUS)) $(if $(APICV),--apicv $(APICV)) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(CHECKED),--checked)
 
 test:
 	@$(TESTBED) test $(T) $(MACHINE)

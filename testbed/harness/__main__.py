@@ -20,9 +20,9 @@ def command_list(_):
 def command_test(options):
     from . import runner
     entries = testlist.choose(testlist.load(long=options.long), options.names)
-    if options.cpus or options.vcpus or options.apicv or options.kernel:
+    if options.cpus or options.vcpus or options.apicv or options.kernel or options.checked:
         entries = testlist.on_machine(entries, options.cpus, options.vcpus, options.apicv and options.apicv == "on",
-                                      options.kernel)
+                                      options.kernel, options.checked)
     seed = runner.seed_from(options.seed)
     if runner.is_native():
         setup.user_space()
@@ -125,6 +125,7 @@ def parse():
     test.add_argument("--vcpus", type=int, help="of guests, where the test does not say how many")
     test.add_argument("--apicv", choices=("on", "off"), help="whatever the list says")
     test.add_argument("--kernel", choices=kernel.RELEASES, help="of host and guests, whatever the list says")
+    test.add_argument("--checked", action="store_true", help="with the checker of translations; no units")
     test.add_argument("--seed", help="a number, or random: shift everything in time by it")
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)

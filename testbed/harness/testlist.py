@@ -125,7 +125,7 @@ def choose(entries, words):
     return chosen
 
 
-def on_machine(entries, cpus=None, vcpus=None, apicv=None, release=None):
+def on_machine(entries, cpus=None, vcpus=None, apicv=None, release=None, checked=False):
     """The tests of ENTRIES that run in a VM, each once, on such a machine instead of the one that the list names."""
     chosen = {}
     for entry in entries:
@@ -134,7 +134,7 @@ def on_machine(entries, cpus=None, vcpus=None, apicv=None, release=None):
         entry = copy.copy(entry)
         entry.cpus, entry.vcpus = cpus or entry.cpus, vcpus or entry.vcpus
         entry.apicv = entry.apicv if apicv is None else apicv
-        entry.release = release or entry.release
+        entry.release, entry.checked = release or entry.release, checked or entry.checked
         entry.name = f"{entry.base}-{entry.release}-{entry.cpus}cpu-{'apicv' if entry.apicv else 'noapicv'}"
         chosen.setdefault(entry.name, entry)
     return list(chosen.values())
