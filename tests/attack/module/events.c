@@ -15,6 +15,7 @@
 #define SECOND 100000000ull /* of the emulated machine's TSC; only to give up some time */
 #define NMI_VECTOR_COUNT 2
 #define SPIN_ROUNDS 20000
+#define EVENTS_MAX 100
 
 static u32 target;
 static u64 sent[256]; /* by vector */
@@ -82,14 +83,25 @@ static int send_nmis(void *unused)
 	return 0;
 }
 
-/* Each vector again as soon as it has come: none collapses, so each must come once. */
+/*
+ * Each vector again as soon as it has come: none collapses, so each must come once. No more than so many while one call
+ * is tried: where each takes exits of its own (no APICv), delivering them could be all that the other CPU gets to.
+ */
 static int send_interrupts(void *with_nmis)
 {
+	unsigned int events = 0, vector;
+	u64 call = 0;
 	u32 state = 1;
 
 	while (!READ_ONCE(stop) && !lost) {
-		unsigned int vector = ARENA_VECTOR + next(&state) % ARENA_VECTORS;
-
+		if (READ_ONCE(tried) != call)
+			events = 0;
+		call = READ_ONCE(tried);
+		if (events++ >= EVENTS_MAX) {
+			udelay(10);
+			continue;
+		}
+		vector = ARENA_VECTOR + next(&state) % ARENA_VECTORS;
 		if (wait_for(vector, sent[vector])) {
 			sent[vector]++;
 			send(APIC_DM_FIXED | vector);
