@@ -98,7 +98,19 @@ def kill_managers(scene, guest, kills, where=None):
     return count
 
 
+def stop_with_lock(scene, guest, vm, tries=50):
+    """Stops its QEMU at a point where one of its vCPUs has the lock: killed there, it leaves something to repair."""
+    for _ in range(tries):
+        scene.test.host.call(f"kill -STOP $(cat {guest.folder}/pid)")
+        if scene.bank.read().inside(vm, LOCKED) - scene.seen:
+            return
+        scene.test.host.call(f"kill -CONT $(cat {guest.folder}/pid)")
+        scene.wait()
+    scene.test.check(False, f"in {tries} looks no vCPU of {guest.name} had the lock")
+
+
 def kill_qemus(scene, guests, kills):
+    """At any point, and the last one of them with the lock."""
     test = scene.test
     count = Count("QEMUs of clients")
     for number in range(kills):
@@ -106,6 +118,8 @@ def kill_qemus(scene, guests, kills):
         scene.call(guest, scene.bank)
         vm = vm_of(test, guest)
         scene.wait()
+        if number == kills - 1:
+            stop_with_lock(scene, guest, vm)
         scene.strike(count, scene.bank, guest.kill, vm)
         scene.check(f"QEMU {number} killed")
     return count
