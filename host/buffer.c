@@ -25,19 +25,19 @@ static void forget(struct elisa_attachment *attachment, int buffer)
 	attachment->buffers[buffer] = NULL;
 }
 
+void elisa_buffers_forget(struct elisa_attachment *attachment)
+{
+	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
+		if (attachment->buffers[i])
+			forget(attachment, i);
+}
+
 static int free_number(const struct elisa_attachment *attachment)
 {
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		if (!attachment->buffers[i] && !test_bit(i, attachment->revoked))
 			return i;
 	return -1;
-}
-
-void elisa_buffers_forget(struct elisa_attachment *attachment)
-{
-	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
-		if (attachment->buffers[i])
-			forget(attachment, i);
 }
 
 /* GiBs that the attachment's buffers have got since contexts were made. */

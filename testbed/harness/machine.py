@@ -145,7 +145,7 @@ class Host(Agent):
         kernel = kernel or self.guest_kernel
         self.guest_number += 1
         name = name or f"guest{self.guest_number}"
-        vmlinux = self.copy_guest_kernel(kernel, packed)
+        boots = self.copy_guest_kernel(kernel, packed)
         modules = (*modules, "virtio_blk") if disk else tuple(modules)
         contents = cache.digest(kernel.version, *modules, *(part for path, file in extra for part in (path, Path(file))),
                                 *(str(file) for _, file in programs.files(packages)))
@@ -154,7 +154,7 @@ class Host(Agent):
         if disk:
             path = self.send_once(f"disk-{self.guest_number}", Path(disk).read_bytes)
             options += ["-drive", f"file={path},if=none,format=raw,id=disk", "-device", "virtio-blk-device,drive=disk"]
-        guest = Guest(self, name, vcpus, memory_mb, vmlinux, initrd, options, command_line, qemu)
+        guest = Guest(self, name, vcpus, memory_mb, boots, initrd, options, command_line, qemu)
         guest.kernel = kernel
         self.guests.append(guest)
         return guest.wait_ready() if wait else guest

@@ -45,19 +45,19 @@ class Scene:
             test.equal(self.attacker.call("echo alive"), "alive\n", "the attacker's VM")
 
 
-def kernel(test, what, rounds=1, vcpus=1, vetted=True, attacker_lives=True, **options):
+def kernel(test, what, count=1000, seed=1, tried=1, rounds=1, vcpus=1, vetted=True, attacker_lives=True, **guest):
     """What the hostile kernel can do: tests/attack/module, in so many ROUNDS, as it takes a CPU for as long as each lasts."""
-    parameters = {name: options.pop(name) for name in ("count", "seed", "tried") if name in options}
-    scene = Scene(test, test.guest(vcpus=vcpus, **options), vetted=vetted)
+    scene = Scene(test, test.guest(vcpus=vcpus, **guest), vetted=vetted)
+    module = elisa.place(scene.attacker, modules.build(scene.attacker.kernel, HERE / "module"))
     for number in range(rounds):
-        one_round(test, scene.attacker, what, number, **parameters)
+        load = f"insmod {module} what={what} count={count} seed={seed + number} secret={SECRET}"
+        one_round(test, scene.attacker, what, load, number, tried)
     scene.check(attacker_lives)
     return scene
 
 
-def one_round(test, attacker, what, number, count=1000, seed=1, tried=1):
-    module = elisa.place(attacker, modules.build(attacker.kernel, HERE / "module"))
-    result = attacker.run(f"insmod {module} what={what} count={count} seed={seed + number} secret={SECRET}", 120)
+def one_round(test, attacker, what, load, number, tried):
+    result = attacker.run(load, 120)
     log = attacker.call("dmesg")
     lines = [line for line in log.splitlines() if "attack" in line]
     (test.folder / "attacker.txt").write_text("\n".join(lines), encoding="utf-8")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """kill -9 of clients, managers and QEMUs while everybody calls: the others go on, or get the errno meant for them."""
 
-from bank import LOCKED, Ledger, Teller, check_going_on, check_whole, points, vm_of
+from bank import CONTINUE, LOCKED, STOP, Ledger, Teller, check_going_on, check_whole, points, vm_of
 from harness.say import say
 
 ERROR = "ESHUTDOWN"
@@ -101,10 +101,10 @@ def kill_managers(scene, guest, kills, where=None):
 def stop_with_lock(scene, guest, vm, tries=50):
     """Stops its QEMU at a point where one of its vCPUs has the lock: killed there, it leaves something to repair."""
     for _ in range(tries):
-        scene.test.host.call(f"kill -STOP $(cat {guest.folder}/pid)")
+        guest.qemu.kill(STOP)
         if scene.bank.read().inside(vm, LOCKED) - scene.seen:
             return
-        scene.test.host.call(f"kill -CONT $(cat {guest.folder}/pid)")
+        guest.qemu.kill(CONTINUE)
         scene.wait()
     scene.test.check(False, f"in {tries} looks no vCPU of {guest.name} had the lock")
 

@@ -94,10 +94,11 @@ static int send_interrupts(void *with_nmis)
 	u32 state = 1;
 
 	while (!READ_ONCE(stop) && !lost) {
-		if (READ_ONCE(tried) != call)
-			events = 0;
-		call = READ_ONCE(tried);
-		if (events++ >= EVENTS_MAX) {
+		u64 now = READ_ONCE(tried);
+
+		events = now == call ? events + 1 : 1;
+		call = now;
+		if (events > EVENTS_MAX) {
 			udelay(10);
 			continue;
 		}

@@ -15,14 +15,8 @@ unsigned long tried, contained, insides, refused;
 
 void attempt_begin(struct machine *machine, const char *object, unsigned int cpus)
 {
-	int error;
-
 	machine_create(machine, cpus);
-	error = machine_hello(machine);
-	if (!error)
-		error = machine_attach(machine, object, &victim);
-	if (error)
-		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
+	machine_join(machine, object, &victim);
 	check_function = machine_function(machine, &victim, "check");
 	spin_function = machine_function(machine, &victim, "spin");
 	fault_function = machine_function(machine, &victim, "fault");
@@ -151,7 +145,6 @@ bool attempt_late_nmi(struct cpu *cpu)
 	static struct state now;
 	const char *problem, *other;
 	bool waits;
-	int reason;
 
 	attempt_interrupt(cpu, &now, &problem);
 	if (ioctl(cpu->fd, KVM_NMI))
@@ -161,13 +154,9 @@ bool attempt_late_nmi(struct cpu *cpu)
 	if (!problem)
 		problem = other;
 	waits = cpu_is_inside(&now) && !now.events.nmi.pending && !now.events.nmi.injected && !cpu->control->nmis;
-	cpu_restore(cpu);
-	cpu_prepare(cpu, &victim, check_function, 0, 1);
-	if (!cpu_wait(cpu, CONTROL_US, &reason) || cpu->control->right != 1)
-		problem = "the call after an NMI is not right";
-	else if (!problem && waits && cpu->control->nmis != 1)
-		problem = "an NMI has not come by the next exit";
 	other = attempt_control(cpu);
+	if (!other && waits && cpu->control->nmis != 1)
+		other = "an NMI has not come by the next exit";
 	attempt_over("an NMI held back", problem ? problem : other);
 	return waits;
 }

@@ -429,6 +429,16 @@ int machine_attach(struct machine *machine, const char *object, struct target *t
 	return error;
 }
 
+void machine_join(struct machine *machine, const char *object, struct target *target)
+{
+	int error = machine_hello(machine);
+
+	if (!error)
+		error = machine_attach(machine, object, target);
+	if (error)
+		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
+}
+
 uint32_t machine_function(struct machine *machine, const struct target *target, const char *name)
 {
 	struct elisa_request *request = new_request(machine);

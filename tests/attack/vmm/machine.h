@@ -106,6 +106,8 @@ int machine_request(struct machine *machine, uint32_t op, uint32_t id);
 struct elisa_request *machine_request_page(struct machine *machine);
 int machine_hello(struct machine *machine);
 int machine_attach(struct machine *machine, const char *object, struct target *target);
+/* Both, or the end of the program with the reason. */
+void machine_join(struct machine *machine, const char *object, struct target *target);
 uint32_t machine_function(struct machine *machine, const struct target *target, const char *name);
 /* The buffer's number, or a negative errno. */
 int machine_share(struct machine *machine, const struct target *target, uint64_t gpa, uint64_t bytes);

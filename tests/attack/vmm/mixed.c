@@ -84,14 +84,11 @@ void attack_mixed(struct machine *machine, unsigned long count)
 void attack_steady(struct machine *machine, const char *object, uint64_t a0)
 {
 	struct cpu *cpu = machine->cpu;
-	int reason, error = machine_hello(machine);
 	struct target target;
 	uint32_t function;
+	int reason;
 
-	if (!error)
-		error = machine_attach(machine, object, &target);
-	if (error)
-		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
+	machine_join(machine, object, &target);
 	function = machine_function(machine, &target, "add");
 	cpu_restore(cpu);
 	cpu_prepare(cpu, &target, function, a0, 1ul << 60);

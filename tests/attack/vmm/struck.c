@@ -39,14 +39,8 @@ static void move_to(int cpu)
 
 static uint32_t attach(struct machine *machine, const char *object, struct target *to)
 {
-	int error;
-
 	machine_create(machine, 1);
-	error = machine_hello(machine);
-	if (!error)
-		error = machine_attach(machine, object, to);
-	if (error)
-		die("attach %s: %s: %.127s", object, strerror(-error), machine_request_page(machine)->reason);
+	machine_join(machine, object, to);
 	return machine_function(machine, to, "add");
 }
 
