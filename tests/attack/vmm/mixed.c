@@ -3,7 +3,6 @@
  * calls. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "attacks.h"
 #include "runner.h"
