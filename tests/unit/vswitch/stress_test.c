@@ -151,6 +151,42 @@ static void *scribbles(void *argument)
 	return NULL;
 }
 
+/*
+ * What the hostile one's threads do to each other in its memory is no race of the switch's: it is not recorded.
+ * (Filtering the reports is not enough: a report whose other half is long past has no stack to go by.)
+ */
+#ifdef __SANITIZE_THREAD__
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+#else
+#define AnnotateIgnoreReadsBegin(file, line)
+#define AnnotateIgnoreReadsEnd(file, line)
+#define AnnotateIgnoreWritesBegin(file, line)
+#define AnnotateIgnoreWritesEnd(file, line)
+#endif
+
+/* Its own memory as an honest one would write it. */
+static void writes_properly(uint64_t what)
+{
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+	AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+	switch (what & 31) {
+	case 2:
+		client_config(HOSTILE, 2, 2);
+		break;
+	case 5:
+		client_post(HOSTILE, 0, RING_SIZE, PLACE_BYTES);
+		break;
+	case 6:
+		packet_put(HOSTILE, what >> 32 & 7, mac(what >> 40 & 3), mac(HOSTILE), 64 + (what >> 48 & 0x3ff), 9);
+		break;
+	}
+	AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+
 static void *calls_anything(void *argument)
 {
 	const struct elisa_info *info = &clients[HOSTILE].info;
@@ -161,6 +197,7 @@ static void *calls_anything(void *argument)
 		uint64_t what = next(&random), port = what >> 40 & 3 ? (uint64_t)clients[HOSTILE].port : word(&random);
 
 		calls[1]++;
+		writes_properly(what);
 		switch (what & 31) {
 		case 0:
 			vswitch_close(info, port);
@@ -169,7 +206,6 @@ static void *calls_anything(void *argument)
 			vswitch_open(info, VSWITCH_WHERE(clients[HOSTILE].index, what >> 32 & 0x7f8));
 			break;
 		case 2:
-			client_config(HOSTILE, 2, 2);
 			client_open(HOSTILE);
 			break;
 		case 3:
@@ -179,11 +215,7 @@ static void *calls_anything(void *argument)
 			vswitch_counters(info, port, word(&random));
 			break;
 		case 5:
-			client_post(HOSTILE, 0, RING_SIZE, PLACE_BYTES);
-			break;
 		case 6:
-			packet_put(HOSTILE, what >> 32 & 7, mac(what >> 40 & 3), mac(HOSTILE),
-				   64 + (what >> 48 & 0x3ff), 9);
 			break;
 		default:
 			vswitch_send(info, port, what >> 32 & 1, what >> 33 & 0x1ff);
@@ -207,14 +239,6 @@ static void check_memory(void)
 		if ((found & ~0xffffull) == MARK && (found & 0xff) != HOSTILE)
 			wrong("others' packets", HOSTILE, found, 0);
 	}
-}
-
-/* What the hostile one's threads do to each other is no race of the switch's. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "race_top:memset\nrace_top:packet_put\nrace_top:client_post\nrace_top:client_config\n"
-	       "race_top:client_open\n";
 }
 
 /* What was lost was so because a ring was full, and nothing was dropped otherwise. */
