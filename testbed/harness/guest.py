@@ -21,12 +21,14 @@ class Guest(Agent):
 
     store = "/root"  # where in it programs of tests lie
 
-    def __init__(self, host, name, vcpus, memory_mb, kernel, initrd, qemu_options=(), command_line="", qemu=None):
+    def __init__(self, host, name, vcpus, memory_mb, kernel, initrd, qemu_options=(), command_line="", qemu=None,
+                 machine="microvm"):
         self.host, self.name, self.vcpus = host, name, vcpus
         self.kernel_log = ""
         self.placed = {}  # file here -> path there
         self.folder = f"/run/guest/{name}"
-        environment = f"GUEST_KERNEL={kernel} GUEST_INITRD={initrd} GUEST_COMMAND_LINE='{command_line}'"
+        environment = (f"GUEST_KERNEL={kernel} GUEST_INITRD={initrd} GUEST_COMMAND_LINE='{command_line}' "
+                       f"GUEST_MACHINE={machine}")
         if qemu:
             environment += f" QEMU={qemu}"
         host.call(f"rm -rf {self.folder}")

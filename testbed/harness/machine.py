@@ -134,13 +134,14 @@ class Host(Agent):
                 self.inserted.add(file.name)
 
     def guest(self, name=None, vcpus=1, memory_mb=128, kernel=None, packed=False, extra=(), modules=(), packages=(),
-              disk=None, qemu=None, qemu_options=(), command_line="", wait=True):
+              disk=None, qemu=None, machine="microvm", qemu_options=(), command_line="", wait=True):
         """Starts a guest.
 
         PACKED: from the kernel as it is installed, not its ELF file: slower, and the only way to five levels of page tables;
         EXTRA: (path in the guest, file here) to add to its initramfs; MODULES: of its kernel, to load at boot; PACKAGES: of
         Debian, whose programs it has (programs.py); DISK: a file here that it sees as /dev/vda; QEMU: the path on the host
-        of another one than usual. With wait=False the guest is returned while it boots; wait_ready() then.
+        of another one than usual; MACHINE: microvm, or pc (see qemu.py). With
+        wait=False the guest is returned while it boots; wait_ready() then.
         """
         kernel = kernel or self.guest_kernel
         self.guest_number += 1
@@ -154,7 +155,7 @@ class Host(Agent):
         if disk:
             path = self.send_once(f"disk-{self.guest_number}", Path(disk).read_bytes)
             options += ["-drive", f"file={path},if=none,format=raw,id=disk", "-device", "virtio-blk-device,drive=disk"]
-        guest = Guest(self, name, vcpus, memory_mb, boots, initrd, options, command_line, qemu)
+        guest = Guest(self, name, vcpus, memory_mb, boots, initrd, options, command_line, qemu, machine)
         guest.kernel = kernel
         self.guests.append(guest)
         return guest.wait_ready() if wait else guest

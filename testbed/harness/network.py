@@ -3,27 +3,14 @@
 
 import re
 
-from . import elisa
-from .apt import package_file
+from . import elisa, qemu
 from .channel import TimedOut
-from .cpio import Archive
 
 IP = "/bin/ip"  # iproute2's: the shell would take busybox's
-QEMU = "/usr/bin/qemu-system-x86_64"  # the other one, made for microvm, has no PCI, and so no interrupts from vhost-net
 HOST_MODULES = ("tun", "bridge", "vhost_net")
 GUEST_MODULES = ("virtio_pci", "virtio_net")
 MTU = 1504  # packets of 1518 bytes
 PART_S = 10  # of what is waited for long
-
-
-def install_qemu(host):
-    """The path of a QEMU with PCI, copied in when first asked for."""
-    if QEMU not in host.installed:
-        archive = Archive()
-        archive.add_program(package_file(QEMU))
-        host.unpack(archive)
-        host.installed.add(QEMU)
-    return QEMU
 
 
 def mac(number):
@@ -50,7 +37,8 @@ def card(host, number, bridge_name="br0", mtu=MTU):
     host.call(f"{IP} tuntap add {tap} mode tap vnet_hdr && {IP} link set {tap} mtu {mtu} master {bridge_name} up")
     options = ("-machine", "pcie=on", "-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no,vhost=on",
                "-device", f"virtio-net-pci,netdev=net,mac={mac(number)},romfile=")
-    return {"qemu": install_qemu(host), "qemu_options": options, "modules": GUEST_MODULES}
+    # The usual QEMU has no PCI, and so no interrupts from vhost-net.
+    return {"qemu": qemu.install(host), "qemu_options": options, "modules": GUEST_MODULES}
 
 
 def start(guest, address, mtu=MTU, device="eth0"):

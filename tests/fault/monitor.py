@@ -5,10 +5,6 @@ import itertools
 import json
 
 from harness import elisa
-from harness.run import run
-
-FULL = "/usr/bin/qemu-system-x86_64"
-IN_PATH = "/bin/qemu-system-x86_64-microvm"  # what the host's script starts, found before the one in /usr/bin
 
 
 class Monitor:
@@ -42,31 +38,3 @@ class Monitor:
     def end(self):
         self.reader.kill()
         self.reader.wait()
-
-
-def libraries(program):
-    """The shared libraries that a program of the build machine loads."""
-    return [word for line in run("ldd", program).splitlines() for word in line.split() if word.startswith("/")]
-
-
-class FullQemu:
-    """While it lasts, guests get the QEMU that has all devices, instead of the one of microvm alone."""
-
-    def __init__(self, host):
-        self.host = host
-
-    def __enter__(self):
-        host = self.host
-        if not host.run(f"[ -e {FULL} ]").status:
-            host.call(f"ln -sf {FULL} {IN_PATH}")
-            return self
-        for file in (*libraries(FULL), FULL):
-            if host.run(f"[ -e {file} ]").status:
-                host.run(f"mkdir -p {file.rsplit('/', 1)[0]}").check()
-                host.put(file, file)
-        host.call(f"ln -sf {FULL} {IN_PATH}")
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.host.call(f"rm -f {IN_PATH}")
-        return False

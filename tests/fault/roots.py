@@ -2,8 +2,9 @@
 """What lies beneath a VM changes while its vCPUs are inside: KVM's root, dirty logging, memory given back and taken."""
 
 from bank import Ledger, Teller, check_going_on, check_whole, points, vm_of
+from harness import qemu
 from harness.say import say
-from monitor import FullQemu, Monitor
+from monitor import Monitor
 
 MIB = 1 << 20
 SEQUENCER, SEQUENCER_DATA = 0x3c4, 0x3c5
@@ -18,9 +19,8 @@ class Scene:
         test.elisa()
         self.test, self.random = test, points(test, seed)
         self.monitor = Monitor(test.host, "roots")
-        with FullQemu(test.host):
-            self.guest = test.guest(vcpus=2, modules=("virtio_balloon",), qemu_options=[
-                *self.monitor.options, "-device", "isa-vga", "-device", "virtio-balloon-device,id=balloon"])
+        self.guest = test.guest(vcpus=2, qemu=qemu.install(test.host), modules=("virtio_balloon",), qemu_options=[
+            *self.monitor.options, "-device", "isa-vga", "-device", "virtio-balloon-device,id=balloon"])
         self.other = test.guest()
         for guest in (self.guest, self.other):
             test.elisa_guest(guest)
