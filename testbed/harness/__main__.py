@@ -140,7 +140,7 @@ def parse():
     add("test-packages", command_test_packages, "build them, and install, try and remove them in clean trees of Debian")
     soak = add("soak", command_soak, "many runs, each with a seed of its own")
     soak.add_argument("names", nargs="*", metavar="NAME|TAG")
-    soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 20), metavar="N", help="for 1, 2 and 4 CPUs")
+    soak.add_argument("--runs", type=int, nargs=3, default=(50, 50, 50), metavar="N", help="for 1, 2 and 4 CPUs")
     soak.add_argument("--seed", help="of the first run", default="random")
     corrections = add("corrections", command_corrections, "show that each correction of the emulator is needed")
     corrections.add_argument("names", nargs="*", metavar="CORRECTION")
