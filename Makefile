@@ -27,7 +27,7 @@ make check                     format, static analysis, headers, licences, modul
 make check-corrections         each correction of the emulator is needed: without it a test fails
 make dpdk                      the driver for stock DPDK programs
 make deb                       Debian's packages, modules by DKMS
-make install PREFIX=/usr       for other systems
+make install PREFIX=/usr       on Debian, without packages
 make test-packages             installs, tries and purges the packages in clean trees of Debian 12 and 13
 make clean                     what was built in the tree; the cache outside of it stays
 endef
@@ -62,7 +62,7 @@ shell:
 dpdk:
 	@$(TESTBED) dpdk
 
-# For systems without Debian's packages: DESTDIR=... goes before PREFIX.
+# Debian without packages: DESTDIR=... goes before PREFIX.
 PREFIX ?= /usr
 install:
 	@$(TESTBED) install --prefix $(PREFIX)

@@ -201,7 +201,7 @@ static int copy_in(const struct entry *entry, union argument *argument, void __u
 		return elisa_refuse(why, -EINVAL, "a structure of %u bytes; the driver's has %zu", *size, entry->size);
 	error = copy_struct_from_user(argument, entry->size, user, *size);
 	if (error == -E2BIG)
-		return elisa_refuse(why, -EINVAL, "the driver is too old for what is asked (%u bytes, it knows %zu)",
+		return elisa_refuse(why, error, "the driver is too old for what is asked (%u bytes, it knows %zu)",
 				    *size, entry->size);
 	if (error)
 		return elisa_refuse(why, error, "no structure of %u bytes", *size);

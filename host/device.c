@@ -215,6 +215,8 @@ static int thread(struct session *session, union argument *argument)
 
 static int reason(struct session *session, union argument *argument)
 {
+	if (argument->reason.reserved)
+		return -EINVAL;
 	memcpy(argument->reason.text, session->why.text, sizeof(argument->reason.text));
 	return 0;
 }
@@ -314,14 +316,25 @@ static long call(struct session *session, struct elisa_ioc_call __user *where)
 {
 	struct elisa_client *client = smp_load_acquire(&session->client);
 	struct elisa_ioc_call call;
+	u32 size;
+	int error;
 
 	if (!client)
 		return -EINVAL;
-	if (copy_from_user(&call, where, sizeof(call)))
+	if (get_user(size, &where->size))
 		return -EFAULT;
-	if (call.size != sizeof(call))
+	if (size < sizeof(call) || size > PAGE_SIZE)
 		return -EINVAL;
+	error = copy_struct_from_user(&call, sizeof(call), where, size);
+	if (error)
+		return error;
 	return put_user(elisa_client_call(client, &call), &where->result);
+}
+
+/* The size in a command's number is that of its structure when the caller was built. */
+static bool is_command(unsigned int command, unsigned int known)
+{
+	return !((command ^ known) & ~(_IOC_SIZEMASK << _IOC_SIZESHIFT));
 }
 
 static long session_ioctl(struct file *file, unsigned int command, unsigned long where)
@@ -331,9 +344,9 @@ static long session_ioctl(struct file *file, unsigned int command, unsigned long
 	union argument argument;
 	long error;
 
-	if (command == ELISA_IOC_CALL)
+	if (is_command(command, ELISA_IOC_CALL))
 		return call(session, (void __user *)where);
-	while (operation < operations + ARRAY_SIZE(operations) && operation->command != command)
+	while (operation < operations + ARRAY_SIZE(operations) && !is_command(command, operation->command))
 		operation++;
 	if (operation == operations + ARRAY_SIZE(operations))
 		return -ENOTTY;
@@ -342,7 +355,7 @@ static long session_ioctl(struct file *file, unsigned int command, unsigned long
 	if (!error)
 		error = carry_out(session, operation, &argument);
 	if (!error && _IOC_DIR(command) & _IOC_READ &&
-	    copy_to_user((void __user *)where, &argument, min(argument.size, _IOC_SIZE(command))))
+	    copy_to_user((void __user *)where, &argument, min(argument.size, _IOC_SIZE(operation->command))))
 		error = -EFAULT;
 	mutex_unlock(&session->lock);
 	return error;

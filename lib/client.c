@@ -208,7 +208,7 @@ int elisa_share(struct elisa_attachment *attachment, void *address, size_t bytes
 	int error;
 
 	if (attachment->scheme == ELISA_BY_DIRECT)
-		return elisa_direct_share(attachment->direct, address, bytes, buffer);
+		return elisa_direct_share(attachment->direct, address, bytes, flags, buffer);
 	error = elisa_ioctl(attachment->fd, ELISA_IOC_SHARE, &share);
 	if (!error)
 		*buffer = share.buffer;

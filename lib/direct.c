@@ -208,8 +208,12 @@ int elisa_direct_find(const struct elisa_direct *direct, const char *name, uint3
 	return 0;
 }
 
-int elisa_direct_share(struct elisa_direct *direct, void *address, size_t bytes, uint32_t *buffer)
+int elisa_direct_share(struct elisa_direct *direct, void *address, size_t bytes, unsigned int flags, uint32_t *buffer)
 {
+	if (flags & ~(unsigned int)(ELISA_BUFFER_READ_ONLY | ELISA_BUFFER_EXCHANGE))
+		return elisa_fail(-EINVAL, "unknown flags: %#x", flags);
+	if (flags)
+		return elisa_fail(-EOPNOTSUPP, "with direct mapping a buffer is neither read-only nor others'");
 	if (!bytes || ((uintptr_t)address | bytes) % ELISA_PAGE)
 		return elisa_fail(-EINVAL, "a buffer is whole pages");
 	for (uint32_t i = 0; i < ELISA_BUFFERS_MAX; i++) {

@@ -165,9 +165,10 @@ int elisa_function_find(struct elisa_attachment *attachment, const char *name, s
 
 /*
  * Calls the function with its arguments, and returns what it returned, or a negative errno if the call was ended:
- * ESHUTDOWN (the object is gone), ETIME (it took too long), EFAULT (it touched what it may not), EINTR (the VM was
- * stopped meanwhile), ECANCELED (it held a lock and did not run, so that the lock was taken from it), ENOTCONN
- * (detached), EPERM (this process may not mask interrupts).
+ * ESHUTDOWN (the object is gone), ETIME (it took too long), EFAULT and EILSEQ (it touched what it may not, or raised an
+ * exception), EINTR (the VM was to see an event, or its VMM changed its state), ECANCELED (it did what only a VM exit
+ * can do, or its lock was taken from it), ENOTCONN (detached), EPERM (this process may not mask interrupts), and what
+ * elisa_call(3) has besides.
  *
  * The thread's first call asks the kernel for the right to mask interrupts, which the thread then keeps: a process that
  * calls can reach the VM's I/O ports. Later calls enter the kernel no more, and take no lock.
@@ -184,7 +185,8 @@ long elisa_call4(const struct elisa_function *function, uint64_t a0, uint64_t a1
 /*
  * Shares pages of this process with the functions called through this attachment: `*buffer` is the number to hand to
  * them. Page-aligned, no file's private or read-only mapping; the pages are pinned until elisa_unshare(). Errors:
- * EINVAL (not page-aligned, or nothing), EFAULT (not mapped, or not writable), ENOSPC (64 are shared), ENOMEM.
+ * EINVAL (not page-aligned, or nothing; unknown flags), EFAULT (not mapped, or not writable), E2BIG, ENOSPC (64 are
+ * shared), ENOMEM, EBUSY (the VM's memory is being logged), EOPNOTSUPP (the scheme has no such buffers).
  */
 int elisa_share(struct elisa_attachment *attachment, void *address, size_t bytes, unsigned int flags, uint32_t *buffer);
 enum {

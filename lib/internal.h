@@ -29,7 +29,7 @@ struct elisa_direct;
 int elisa_direct_map(struct elisa_direct **direct, int fd, const struct elisa_ioc_attach *attach, const char *path);
 void elisa_direct_unmap(struct elisa_direct *direct);
 int elisa_direct_find(const struct elisa_direct *direct, const char *name, uint32_t *index);
-int elisa_direct_share(struct elisa_direct *direct, void *address, size_t bytes, uint32_t *buffer);
+int elisa_direct_share(struct elisa_direct *direct, void *address, size_t bytes, unsigned int flags, uint32_t *buffer);
 int elisa_direct_unshare(struct elisa_direct *direct, uint32_t buffer);
 
 struct elisa_attachment {

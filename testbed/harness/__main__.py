@@ -130,7 +130,8 @@ def parse():
     shell = add("shell", command_shell, "a shell on the emulated host")
     shell.add_argument("--cpus", type=int, default=1, choices=testlist.CPUS)
     bench = add("bench", command_bench, "measure, against limits")
-    bench.add_argument("name", nargs="?", default="testbed", help="testbed (what it costs), core, network, kv, scaling, vhost")
+    bench.add_argument("name", nargs="?", default="testbed", help="testbed (what it costs), core, network, kv, scaling, vhost, "
+                       "fidelity")
     bench.add_argument("--runs", type=int, default=3, help="testbed: boots to take the median of")
     bench.add_argument("--no-soak", action="store_true", help="testbed: leave out the runs in a row, which take 25 minutes")
     add("dpdk", command_dpdk, "build the DPDK driver")

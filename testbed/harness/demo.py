@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make demo`: what there is to see, in two minutes."""
+"""`make demo`: what there is to see, in a minute and a half."""
 
 import re
 import resource

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One vCPU with the gate and sub contexts of one attachment, built as the host module does, in made-up memory; and the
- * invariants of docs/architecture.md, proven by walking what a CPU would walk.
+ * invariants of docs/threat-model.md, proven by walking what a CPU would walk.
  */
 #ifndef ELISA_TESTS_WORLD_H
 #define ELISA_TESTS_WORLD_H

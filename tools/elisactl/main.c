@@ -14,7 +14,7 @@ const struct command elisactl_commands[] = {
 	{ "doctor", "can this host or VM run ELISA, and if not, what to do", elisactl_doctor, NULL },
 	{ "vm list", "virtual machines", elisactl_vm_list, NULL },
 	{ "object list", "objects", elisactl_object_list, NULL },
-	{ "object show", "one object: grants, attachments, aborts", elisactl_object_show, NULL },
+	{ "object show", "one object: its grants and attachments", elisactl_object_show, NULL },
 	{ "object publish", "start a manager of a new object", elisactl_object_publish, NULL },
 	{ "object withdraw", "end an object: its clients' calls fail from then on", elisactl_object_withdraw, NULL },
 	{ "grant", "let a VM attach to an object", elisactl_grant, NULL },
@@ -80,7 +80,7 @@ static void print_help(FILE *to)
 {
 	fputs("Usage: elisactl [--json] COMMAND [WORDS]\n\nCommands:\n", to);
 	print_commands(to, NULL);
-	fputs("\nIn a VM: doctor, and stat, which shows what its driver holds. See elisactl(1).\n", to);
+	fputs("\nIn a VM: doctor, object publish, and stat, which shows what its driver holds. See elisactl(1).\n", to);
 }
 
 static const char *joined(char words[64], int count, char **from)

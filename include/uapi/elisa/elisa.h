@@ -2,9 +2,9 @@
 /*
  * /dev/elisa, the same on a host and in a guest.
  *
- * An open file becomes an object (its manager's end) by ELISA_IOC_CREATE or an attachment (a client's end, in guests
- * only) by ELISA_IOC_ATTACH, once; closing the last descriptor of it releases all that belongs to it, however the
- * process ended.
+ * An open file becomes an object (its manager's end) by ELISA_IOC_CREATE or an attachment (a client's end; on a
+ * host by VMCALL's scheme only) by ELISA_IOC_ATTACH, once; closing the last descriptor of it releases all that belongs
+ * to it, however the process ended.
  *
  * Every structure begins with its size, so that it can grow; reserved fields and unknown flags must be zero (EINVAL).
  * After an error ELISA_IOC_REASON says what was wrong in one line, which the kernel's log has too.
@@ -152,7 +152,7 @@ struct elisa_ioc_attach {
 	__u32 scheme;
 	char name[ELISA_NAME_MAX];
 	/* out */
-	__u32 slot; /* of the sub context; VMCALL: the attachment's number */
+	__u32 slot; /* of the sub context; VMCALL: what to call by */
 	__u32 functions;
 	__u32 writable;
 	__u32 attachment;

@@ -4,8 +4,8 @@
  * elisa_request that crosses no page. RAX comes back 0 when the request was read and answered (its own result is in
  * .error), else a negative errno; a host without the module gives KVM's -1000.
  *
- * Calls by VMCALL come from user space instead: RAX = ELISA_HYPERCALL_CALL, ECX = attachment, R10 = function's index,
- * arguments in RSI, RDX, R11, R8, R9; the result is in RAX.
+ * Calls by VMCALL come from user space instead: RAX = ELISA_HYPERCALL_CALL, ECX = the slot that attaching gave, R10 =
+ * function's index, arguments in RSI, RDX, R11, R8, R9; the result is in RAX.
  */
 #ifndef ELISA_HYPERCALL_H
 #define ELISA_HYPERCALL_H
@@ -21,7 +21,7 @@ enum elisa_op {
 	ELISA_OP_INTERRUPT,      /* interrupt: how the driver wants to be told that a client of it is to be woken */
 	ELISA_OP_BYE,            /* the driver goes: releases everything of this VM */
 	ELISA_OP_MEMORY,         /* memory: names memory of this VM, piece by piece */
-	ELISA_OP_MEMORY_RELEASE, /* id: of memory that was not handed on */
+	ELISA_OP_MEMORY_RELEASE, /* memory.id: of memory that was not handed on */
 
 	ELISA_OP_CREATE,        /* create; gives id of the object */
 	ELISA_OP_OBJECT_MEMORY, /* id, memory.id: handed on */
@@ -31,7 +31,7 @@ enum elisa_op {
 	ELISA_OP_EVENT,         /* id; gives event, or -EAGAIN */
 	ELISA_OP_ANSWER,        /* id, answer, memory.id (0: none): handed on */
 	ELISA_OP_WITHDRAW,      /* id */
-	ELISA_OP_OBJECT_CLOSE,  /* id: what the manager's death does */
+	ELISA_OP_OBJECT_CLOSE,  /* id: what the manager's death does. -EINPROGRESS: ask again */
 
 	ELISA_OP_ATTACH,   /* attach; gives id. -EINPROGRESS: ask ELISA_OP_ATTACHED until it says something else */
 	ELISA_OP_ATTACHED, /* id; gives attach */

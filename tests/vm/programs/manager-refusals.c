@@ -57,6 +57,13 @@ static void sizes(void)
 		structure.size = list[i].size;
 		tried("a structure's size", fd, ELISA_IOC_STATS, &structure, list[i].error);
 	}
+	/* Of a caller built when there was more in it, or less. */
+	memset(&structure, 0, sizeof(structure));
+	structure.size = ELISA_PAGE;
+	tried("a longer structure's number", fd, _IOWR(ELISA_IOCTL, 33, char[ELISA_PAGE]), &structure, 0);
+	structure.size = 8;
+	tried("a shorter structure's number", fd, _IOWR(ELISA_IOCTL, 33, char[8]), &structure, 0);
+	tried("another number", fd, _IOWR(ELISA_IOCTL, 63, char[8]), &structure, ENOTTY);
 	structure.size = ELISA_PAGE;
 	structure.words[ELISA_PAGE / 8 - 1] = 1;
 	tried("a structure with something that is not known", fd, ELISA_IOC_STATS, &structure, E2BIG);

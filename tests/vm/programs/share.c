@@ -79,6 +79,7 @@ int main(int count, char **arguments)
 {
 	unsigned char *heap = aligned_alloc(PAGE, BYTES);
 	struct elisa_attachment *attachment;
+	uint32_t buffer;
 
 	if (count < 3)
 		die("share NAME SCHEME");
@@ -87,6 +88,10 @@ int main(int count, char **arguments)
 	test_contents(attachment, heap);
 	if (!strcmp(arguments[2], "gate"))
 		test_read_only(attachment, heap);
+	else
+		expect("share read-only", elisa_share(attachment, heap, PAGE, ELISA_BUFFER_READ_ONLY, &buffer),
+		       -EOPNOTSUPP);
+	expect("unknown flags", elisa_share(attachment, heap, PAGE, 1u << 7, &buffer), -EINVAL);
 	if (strncmp(arguments[2], "direct", 6)) { /* which isolates nothing */
 		test_refusals(attachment, heap);
 	}
