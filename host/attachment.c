@@ -42,11 +42,22 @@ struct elisa_event elisa_attachment_event(const struct elisa_attachment *attachm
 	};
 }
 
-static void notify(const struct elisa_attachment *attachment, u32 kind)
+static void ask_manager(struct elisa_attachment *attachment)
 {
-	struct elisa_event event = elisa_attachment_event(attachment, kind);
+	struct elisa_event event = elisa_attachment_event(attachment, ELISA_EVENT_ATTACH);
 
-	elisa_object_event(attachment->object, &event);
+	elisa_notice_add(&attachment->object->events, attachment->notice, &event);
+}
+
+static void tell_gone(struct elisa_attachment *attachment)
+{
+	struct elisa_event event = elisa_attachment_event(attachment, ELISA_EVENT_DETACH);
+
+	if (attachment->notice)
+		elisa_notice_end(&attachment->object->events, attachment->notice, &event);
+	else
+		elisa_object_event(attachment->object, &event);
+	attachment->notice = NULL;
 }
 
 static void release(struct kref *ref)
@@ -54,6 +65,7 @@ static void release(struct kref *ref)
 	struct elisa_attachment *attachment = container_of(ref, struct elisa_attachment, ref);
 
 	xa_erase(&by_number, attachment->id);
+	elisa_notice_destroy(attachment->notice);
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		elisa_memory_destroy(attachment->buffers[i]);
 	elisa_ept_destroy(&attachment->buffers_ept);
@@ -227,6 +239,8 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 	attachment->writable = rights == ELISA_RIGHT_WRITE;
 	attachment->state = -EINPROGRESS;
 	error = -ENOMEM;
+	if (object->flags & ELISA_CREATE_ASK && !(attachment->notice = elisa_notice_create()))
+		goto refuse;
 	attachment->info = elisa_page_alloc(&attachment->pages);
 	if (!attachment->info || xa_reserve(&by_number, attachment->id, GFP_KERNEL))
 		goto refuse;
@@ -286,7 +300,7 @@ int elisa_attach(struct elisa_vm *vm, const char *name, u32 scheme, struct elisa
 	kref_get(&vm->ref);
 	*created = attachment;
 	if (object->flags & ELISA_CREATE_ASK) {
-		notify(attachment, ELISA_EVENT_ATTACH);
+		ask_manager(attachment);
 		return -EINPROGRESS;
 	}
 	error = finish(attachment, why);
@@ -404,7 +418,7 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 		elisa_interpose_detach(attachment);
 	if (attachment->scheme == ELISA_SCHEME_DIRECT)
 		elisa_direct_detach(attachment);
-	notify(attachment, ELISA_EVENT_DETACH);
+	tell_gone(attachment);
 	elisa_log(ELISA_EVENT_DETACH, attachment->object, attachment);
 	list_del_init(&attachment->in_object);
 	elisa_object_put(attachment->object);

@@ -30,6 +30,7 @@ struct elisa_attachment {
 	struct elisa_ept gate_pt;  /* gates: page G */
 	struct elisa_ept entry_pt; /* sub contexts: page G, the info page */
 	struct elisa_ept data_pts[ELISA_DATA_PTS];
+	struct elisa_notice *notice; /* what the manager is told of it, if it is asked: ELISA_CREATE_ASK */
 	struct elisa_memory *extra;
 	struct elisa_ept extra_ept, buffers_ept; /* of level 3 */
 	struct elisa_memory *buffers[ELISA_BUFFERS_MAX];

@@ -415,9 +415,9 @@ static ssize_t session_read(struct file *file, char __user *to, size_t size, lof
 		return read_woken(client, file, to, size);
 	if (!object || session->steward || size < sizeof(event))
 		return -EINVAL;
-	error = elisa_object_next_event(object, &event);
+	error = elisa_event_next(&object->events, &event);
 	if (error && !(file->f_flags & O_NONBLOCK) &&
-	    wait_event_interruptible(object->events_wait, !(error = elisa_object_next_event(object, &event))))
+	    wait_event_interruptible(object->events.wait, !(error = elisa_event_next(&object->events, &event))))
 		return -ERESTARTSYS;
 	if (error)
 		return error;
@@ -434,8 +434,8 @@ static __poll_t session_poll(struct file *file, poll_table *table)
 		return elisa_client_poll(client, file, table);
 	if (!object || session->steward)
 		return EPOLLERR;
-	poll_wait(file, &object->events_wait, table);
-	return READ_ONCE(object->event_count) ? EPOLLIN | EPOLLRDNORM : 0;
+	poll_wait(file, &object->events.wait, table);
+	return elisa_event_waits(&object->events) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static const struct file_operations session_operations = {

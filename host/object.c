@@ -53,8 +53,7 @@ int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 
 	object->managed = true;
 	INIT_LIST_HEAD(&object->grants);
 	INIT_LIST_HEAD(&object->attachments);
-	raw_spin_lock_init(&object->events_lock);
-	init_waitqueue_head(&object->events_wait);
+	elisa_events_init(&object->events);
 	list_add_tail(&object->node, &elisa_objects);
 	*created = object;
 	return 0;
@@ -93,6 +92,7 @@ static void release(struct kref *ref)
 	elisa_exchange_destroy(object);
 	elisa_ept_destroy(&object->memory_ept);
 	elisa_memory_destroy(object->memory);
+	elisa_events_destroy(&object->events);
 	WARN_ON(atomic_long_read(&object->pages.held));
 	list_del(&object->node);
 	if (object->vm)
@@ -409,22 +409,8 @@ void elisa_object_close(struct elisa_object *object)
 
 void elisa_object_event(struct elisa_object *object, const struct elisa_event *event)
 {
-	unsigned long flags;
-
-	if (!object->managed)
-		return;
-	raw_spin_lock_irqsave(&object->events_lock, flags);
-	if (object->event_count == ELISA_EVENTS) {
-		object->events_lost++;
-	} else {
-		struct elisa_event *to = object->events + (object->first_event + object->event_count++) % ELISA_EVENTS;
-
-		*to = *event;
-		to->lost = object->events_lost;
-		object->events_lost = 0;
-	}
-	raw_spin_unlock_irqrestore(&object->events_lock, flags);
-	wake_up(&object->events_wait);
+	if (object->managed)
+		elisa_event_add(&object->events, event);
 }
 
 const char *elisa_object_symbol(const struct elisa_object *object, u64 address, u32 *offset)
@@ -451,20 +437,4 @@ const char *elisa_object_symbol(const struct elisa_object *object, u64 address, 
 		return NULL;
 	*offset = address - symbols[low - 1].address;
 	return symbols[low - 1].name;
-}
-
-int elisa_object_next_event(struct elisa_object *object, struct elisa_event *event)
-{
-	unsigned long flags;
-	int error = -EAGAIN;
-
-	raw_spin_lock_irqsave(&object->events_lock, flags);
-	if (object->event_count) {
-		*event = object->events[object->first_event];
-		object->first_event = (object->first_event + 1) % ELISA_EVENTS;
-		object->event_count--;
-		error = 0;
-	}
-	raw_spin_unlock_irqrestore(&object->events_lock, flags);
-	return error;
 }

@@ -7,10 +7,9 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
-#include <linux/spinlock.h>
 #include <linux/uidgid.h>
-#include <linux/wait.h>
 
+#include "event.h"
 #include "memory.h"
 #include "pages.h"
 
@@ -22,7 +21,6 @@ struct elisa_vm;
 extern struct mutex elisa_lock;
 
 #define ELISA_CODE_PTS (ELISA_CODE_MAX / ELISA_2M)
-#define ELISA_EVENTS 64
 
 struct elisa_code {
 	struct elisa_ept pts[3 * ELISA_CODE_PTS]; /* PTs of code and constants, linked by all attachments; by 2 MiB from
@@ -52,16 +50,12 @@ struct elisa_object {
 	struct elisa_code code;
 	struct list_head grants, attachments;
 
-	raw_spinlock_t events_lock; /* the four below; taken with interrupts off, in VM entries too */
-	struct elisa_event events[ELISA_EVENTS];
-	unsigned int first_event, event_count;
-	u64 events_lost;
-	wait_queue_head_t events_wait;
+	struct elisa_events events;
 };
 
 extern struct list_head elisa_objects;
 
-/* All with elisa_lock held, but for elisa_object_event() and elisa_object_next_event(). */
+/* All with elisa_lock held, but for elisa_object_event(). */
 
 /* VM is the manager's, or NULL. The object belongs to the caller until elisa_object_close(). */
 int elisa_object_create(struct elisa_object **object, struct elisa_vm *vm, u32 flags, struct elisa_why *why);
@@ -84,12 +78,10 @@ struct elisa_object *elisa_object_find(const char *name);
 void elisa_object_get(struct elisa_object *object);
 void elisa_object_put(struct elisa_object *object);
 
-/* From any context with interrupts off or on. */
+/* From any context. For the manager, if there is one. */
 void elisa_object_event(struct elisa_object *object, const struct elisa_event *event);
 /* What lies at ADDRESS inside, for messages: a name of its code, or of what every object has; NULL if there is none. */
 const char *elisa_object_symbol(const struct elisa_object *object, u64 address, u32 *offset);
-/* -EAGAIN: there is none. */
-int elisa_object_next_event(struct elisa_object *object, struct elisa_event *event);
 
 /* BYTES rounded up to a whole number of pages. */
 static inline u64 elisa_whole_pages(u64 bytes)

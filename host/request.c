@@ -279,7 +279,7 @@ static int event(struct call *call)
 	int error = find_object(call, &object);
 
 	if (!error)
-		error = elisa_object_next_event(object, event);
+		error = elisa_event_next(&object->events, event);
 	/* Processes of the host are nobody's business in a VM. */
 	if (!error)
 		event->pid = event->uid = ~0u;

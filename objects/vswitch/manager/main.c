@@ -16,6 +16,7 @@
 
 #define GRANTS_MAX 64
 #define TICK_MS 500
+#define EVENTS_MAX 64 /* at a time */
 
 static struct options {
 	const char *code, *name;
@@ -214,20 +215,29 @@ static void print(const struct elisa_object_event *event, uint64_t value)
 	putchar('\n');
 }
 
-/* All events that wait. A client that goes before its answer is no error of ours. */
+/* A client that goes before its answer is no error of ours. */
+static void handle_event(struct elisa_object *object, struct vswitch_state *state,
+			 const struct elisa_object_event *event)
+{
+	uint64_t value = rules_value(&rules, event);
+
+	print(event, value);
+	if (event->kind == ELISA_ATTACHED && elisa_object_accept(object, event, value, NULL, 0))
+		say();
+	else if (event->kind == ELISA_DETACHED)
+		state_gone(state, event->attachment);
+}
+
+/* Those that wait, but not so many that there is no time for all else. */
 static int handle_events(struct elisa_object *object, struct vswitch_state *state)
 {
 	struct elisa_object_event event;
-	int error;
+	int error = 0;
 
-	while (!(error = elisa_object_next_event(object, &event, 0))) {
-		uint64_t value = rules_value(&rules, &event);
-
-		print(&event, value);
-		if (event.kind == ELISA_ATTACHED && elisa_object_accept(object, &event, value, NULL, 0))
-			say();
-		else if (event.kind == ELISA_DETACHED)
-			state_gone(state, event.attachment);
+	for (unsigned int i = 0; i < EVENTS_MAX && !stop && !error; i++) {
+		error = elisa_object_next_event(object, &event, 0);
+		if (!error)
+			handle_event(object, state, &event);
 	}
 	return error == -EAGAIN || error == -EINTR ? 0 : error;
 }

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a manager does: it is asked, gives memory and a value, withdraws, dies; on the host and in a VM."""
 
+import errno
+
+STOP, CONTINUE = 19, 18
+
 
 def place(test, where):
     test.elisa(guest_managers=int(where == "guest"))
@@ -24,6 +28,30 @@ def asked(test, where="host"):
     test.manager("nop", name="refusing", where=agent, grant="all", ask="refuse=122")
     refused = guest.run(f"{test.program(guest, 'attach-rounds')} refusing gate 1")
     test.check(refused.status and "quota" in refused.err.lower(), f"not refused as the manager said: {refused.err}")
+
+
+def asleep(test, aborts=100):
+    """A manager that reads no events for a while, and more aborts than are kept: it hears of each client all the same."""
+    noisy, leaving, late = (test.elisa_guest(each) for each in test.guests(3))
+    code = test.build / "tests" / "attack" / "victim" / "victim.elf"
+    manager = test.manager(code, name="victim", vetted=True, grant="all", ask="accept")
+    holder(test, noisy, "victim")
+    leaver = holder(test, leaving, "victim")
+    numbers = [line.split()[1] for line in manager.events()]
+    manager.job.kill(STOP)
+    said = noisy.call(f"{test.program(noisy, 'call')} victim fault {aborts} 0", 30)
+    test.equal(said, f"{-errno.EFAULT}\n" * aborts, "calls that fault")
+    leaver.kill()
+    leaver.wait()
+    waiting = late.start(f"exec {test.program(late, 'hold')} victim")
+    test.host.call("usleep 100000")
+    test.check("attached" not in late.read(waiting.out_path).decode(), "attached, though nobody was asked")
+    manager.job.kill(CONTINUE)
+    waiting.expect("^attached")
+    events = manager.events()
+    test.equal([line.split()[1] for line in events if line.startswith("detach")], numbers[1:], "who left")
+    heard = sum(line.startswith("abort") for line in events)
+    test.check(0 < heard < aborts, f"{heard} of {aborts} aborts: the manager was to miss some")
 
 
 def death(test, where="host", outlive=False, signal=9):
