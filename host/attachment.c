@@ -18,16 +18,18 @@
 
 struct elisa_inside elisa_inside;
 DEFINE_SRCU(elisa_call_srcu);
-static u32 last_id;
-static DEFINE_XARRAY(
-	by_number); /* those that may be called; changed with elisa_lock held, read under elisa_call_srcu */
+DEFINE_MUTEX(elisa_holders_lock);
+/* All, by number; those that may be called are there, the others are NULL. Changed with elisa_lock held, read under
+ * elisa_call_srcu. A number is not used again before all others were. */
+static DEFINE_XARRAY_ALLOC1(by_number);
+static u32 next_id;
 
-/* Buffers that a CPU may have read ahead are cleared on the way out where the CPU leaks them (MDS, TAA, MMIO stale
- * data). */
+/* Buffers that a CPU may have read ahead are cleared on the way out where the CPU leaks them: MDS, TAA, stale data of
+ * MMIO and of the register file. */
 static bool needs_verw(void)
 {
 	return boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA) ||
-	       boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
+	       boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA) || boot_cpu_has_bug(X86_BUG_RFDS);
 }
 
 struct elisa_event elisa_attachment_event(const struct elisa_attachment *attachment, u32 kind)
@@ -64,7 +66,8 @@ static void release(struct kref *ref)
 {
 	struct elisa_attachment *attachment = container_of(ref, struct elisa_attachment, ref);
 
-	xa_erase(&by_number, attachment->id);
+	if (attachment->id)
+		xa_erase(&by_number, attachment->id);
 	elisa_notice_destroy(attachment->notice);
 	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
 		elisa_memory_destroy(attachment->buffers[i]);
@@ -233,7 +236,6 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 	attachment->object = object;
 	elisa_object_get(object);
 	attachment->vm = vm;
-	attachment->id = ++last_id;
 	attachment->slot = slot;
 	attachment->scheme = scheme;
 	attachment->writable = rights == ELISA_RIGHT_WRITE;
@@ -242,7 +244,8 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 	if (object->flags & ELISA_CREATE_ASK && !(attachment->notice = elisa_notice_create()))
 		goto refuse;
 	attachment->info = elisa_page_alloc(&attachment->pages);
-	if (!attachment->info || xa_reserve(&by_number, attachment->id, GFP_KERNEL))
+	if (!attachment->info ||
+	    xa_alloc_cyclic(&by_number, &attachment->id, NULL, xa_limit_32b, &next_id, GFP_KERNEL) < 0)
 		goto refuse;
 	fill_info(attachment);
 	if (scheme == ELISA_SCHEME_GATE) {
@@ -295,7 +298,9 @@ int elisa_attach(struct elisa_vm *vm, const char *name, u32 scheme, struct elisa
 	if (error)
 		return error;
 	list_add_tail(&attachment->in_vm, &vm->attachments);
+	mutex_lock(&elisa_holders_lock);
 	list_add_tail(&attachment->in_object, &object->attachments);
+	mutex_unlock(&elisa_holders_lock);
 	__set_bit(attachment->slot, vm->slots_used);
 	kref_get(&vm->ref);
 	*created = attachment;
@@ -379,10 +384,35 @@ static void close_slots(struct elisa_pair *pair)
 	WRITE_ONCE(pair->cpu->list[slot], ELISA_EPTP_NONE);
 }
 
+/* Its calls hold no lock any more: who waits for one need not wait. PAIRS is what it had. */
+static void end_holders(struct elisa_attachment *attachment, struct list_head *pairs, int error)
+{
+	struct elisa_pair *pair;
+
+	mutex_lock(&elisa_holders_lock);
+	list_for_each_entry(pair, &attachment->pairs, in_attachment)
+		if (cmpxchg(&pair->cpu->held, pair, NULL) == pair)
+			WRITE_ONCE(pair->cpu->detached, error);
+	list_splice_init(&attachment->pairs, pairs);
+	list_del_init(&attachment->in_object);
+	mutex_unlock(&elisa_holders_lock);
+}
+
+/* Calls that the host executes, and those who wake its client, are over when it returns. */
+static void end_host_calls(struct elisa_attachment *attachment)
+{
+	/* They end by themselves, but find the attachment by its number as long as they wait for a lock. */
+	if (attachment->scheme == ELISA_SCHEME_VMCALL)
+		synchronize_srcu_expedited(&elisa_call_srcu);
+	xa_store(&by_number, attachment->id, NULL, GFP_KERNEL);
+	synchronize_srcu_expedited(&elisa_call_srcu);
+}
+
 /* Calls return ERROR from now on. When it returns, nothing that the attachment made reachable is any more. */
 static void disconnect(struct elisa_attachment *attachment, int error)
 {
 	struct elisa_pair *pair, *next;
+	LIST_HEAD(pairs);
 
 	WRITE_ONCE(attachment->state, error);
 	list_for_each_entry(pair, &attachment->pairs, in_attachment)
@@ -395,15 +425,15 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	elisa_flush_all_cpus();
 	/* A client that sleeps looks why, and calls. */
 	elisa_attachment_wake(attachment);
-	xa_store(&by_number, attachment->id, NULL, GFP_KERNEL);
-	/* Calls that the host executes, and those who wake it, have ended after this. */
-	synchronize_srcu_expedited(&elisa_call_srcu);
-	list_for_each_entry(pair, &attachment->pairs, in_attachment)
-		if (cmpxchg(&pair->cpu->held, pair, NULL) == pair)
-			WRITE_ONCE(pair->cpu->detached, error);
+	/* The host's own calls go on, with their locks; they may wait for one that a call has held which is aborted. */
+	if (attachment->scheme != ELISA_SCHEME_VMCALL)
+		end_holders(attachment, &pairs, error);
+	end_host_calls(attachment);
+	if (attachment->scheme == ELISA_SCHEME_VMCALL)
+		end_holders(attachment, &pairs, error);
 	/* VM entries and exits that have seen a pair are over after this. */
 	synchronize_rcu_expedited();
-	list_for_each_entry_safe(pair, next, &attachment->pairs, in_attachment) {
+	list_for_each_entry_safe(pair, next, &pairs, in_attachment) {
 		list_del(&pair->in_attachment);
 		list_del(&pair->in_cpu);
 		elisa_pair_destroy(pair);
@@ -420,7 +450,6 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 		elisa_direct_detach(attachment);
 	tell_gone(attachment);
 	elisa_log(ELISA_EVENT_DETACH, attachment->object, attachment);
-	list_del_init(&attachment->in_object);
 	elisa_object_put(attachment->object);
 	attachment->object = NULL;
 }

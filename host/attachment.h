@@ -69,6 +69,12 @@ struct elisa_pair {
 extern struct elisa_inside elisa_inside;
 /* Held by whoever uses an attachment of vm->slots without elisa_lock. */
 extern struct srcu_struct elisa_call_srcu;
+/*
+ * Who may hold a lock of an object: the lists of objects' attachments and of their pairs change with it held too.
+ * Whoever waits for such a lock takes this one alone, and calls that wait are waited for with elisa_lock held: so
+ * nothing is waited for with this one, and elisa_lock comes first.
+ */
+extern struct mutex elisa_holders_lock;
 
 /* All with elisa_lock held. */
 

@@ -27,9 +27,13 @@ static void forget(struct elisa_attachment *attachment, int buffer)
 
 void elisa_buffers_forget(struct elisa_attachment *attachment)
 {
-	for (int i = 0; i < ELISA_BUFFERS_MAX; i++)
-		if (attachment->buffers[i])
-			forget(attachment, i);
+	for (int i = 0; i < ELISA_BUFFERS_MAX; i++) {
+		if (!attachment->buffers[i])
+			continue;
+		if (attachment->scheme == ELISA_SCHEME_VMCALL)
+			elisa_interpose_forget(attachment, i);
+		forget(attachment, i);
+	}
 }
 
 static int free_number(const struct elisa_attachment *attachment)
@@ -62,14 +66,19 @@ static int map(struct elisa_attachment *attachment, int buffer, struct elisa_mem
 		return elisa_interpose_share(attachment, buffer, memory);
 	if (!attachment->buffers_ept.table)
 		error = elisa_ept_create(&attachment->buffers_ept, &attachment->pages.allocator, ELISA_EPT_PDPT);
-	if (!error)
-		error = elisa_memory_map(memory, &attachment->buffers_ept, offset,
-					 writable ? ELISA_EPT_READ | ELISA_EPT_WRITE : ELISA_EPT_READ);
 	if (error)
 		return error;
-	error = link(attachment);
+	error = elisa_memory_map(memory, &attachment->buffers_ept, offset,
+				 writable ? ELISA_EPT_READ | ELISA_EPT_WRITE : ELISA_EPT_READ);
+	if (!error) {
+		error = link(attachment);
+		if (error)
+			elisa_memory_unmap(memory, &attachment->buffers_ept, offset);
+	}
 	if (error) {
-		elisa_memory_unmap(memory, &attachment->buffers_ept, offset);
+		/* Mappings of what was there for a moment: code may have looked, though it was told of nothing, and a
+		 * CPU that speculates needs not be told. */
+		elisa_flush_all_cpus();
 		return error;
 	}
 	attachment->info->buffers[buffer].address = ELISA_BASE + ELISA_BUFFER_OFFSET + offset;
@@ -90,14 +99,15 @@ int elisa_buffer_share(struct elisa_attachment *attachment, struct elisa_memory 
 		return elisa_refuse(why, -EOPNOTSUPP, "with direct mapping there is nobody to share a buffer with");
 	if (attachment->scheme == ELISA_SCHEME_VMCALL && !writable)
 		return elisa_refuse(why, -EOPNOTSUPP, "the host's version would not keep to a read-only buffer");
+	if (memory->bytes > ELISA_BUFFER_BYTES)
+		return elisa_refuse(why, -E2BIG, "a buffer has at most %lu MiB", ELISA_BUFFER_BYTES >> 20);
+	/* Takes its time for each page: not for more than that. */
 	if (!elisa_change_is_backed(attachment->vm, memory))
 		return elisa_refuse(why, -EBUSY, "the VM's memory is being migrated, or has just changed");
 	if (flags & ELISA_SHARE_EXCHANGE)
 		return elisa_exchange_share(attachment, memory, writable, buffer, why);
 	if (number < 0)
 		return elisa_refuse(why, -ENOSPC, "%d buffers are shared already", ELISA_BUFFERS_MAX);
-	if (memory->bytes > ELISA_BUFFER_BYTES)
-		return elisa_refuse(why, -E2BIG, "a buffer has at most %lu MiB", ELISA_BUFFER_BYTES >> 20);
 	error = map(attachment, number, memory, writable);
 	if (error)
 		return elisa_refuse(why, error, "no memory for the buffer's tables");

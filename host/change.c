@@ -14,6 +14,8 @@
 #include "exchange.h"
 #include "kvm.h"
 
+/* Of a VM. A page can be pinned as often, and its count must not overflow; each costs the host some memory. */
+#define AREAS_MAX (1 << 18)
 #define TRIES 3 /* a page that is about to be moved is missing for a moment, and comes back as it is pinned */
 #define BETWEEN_TRIES_MS 10
 #define LOOKS 5 /* at pages that are not mapped, but still their file's */
@@ -57,9 +59,12 @@ static void reset(struct elisa_area *area)
 int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes,
 			   struct elisa_why *why)
 {
-	struct elisa_area *area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
+	struct elisa_area *area;
 	int error;
 
+	if (atomic_read(&memory->vm->areas) >= AREAS_MAX)
+		return elisa_refuse(why, -ENOSPC, "the VM has named memory in %d pieces already", AREAS_MAX);
+	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
 	if (!area)
 		return elisa_refuse(why, -ENOMEM, "out of memory");
 	area->memory = memory;
@@ -74,6 +79,7 @@ int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long
 		return elisa_refuse(why, error, "cannot watch the memory at %#llx (error %d)", gpa, error);
 	}
 	list_add_tail(&area->list, &memory->areas);
+	atomic_inc(&memory->vm->areas);
 	return elisa_memory_add(memory, address, bytes, why);
 }
 
@@ -96,8 +102,10 @@ void elisa_change_forget(struct elisa_memory *memory)
 	list_for_each_entry(area, &memory->areas, list)
 		mmu_interval_notifier_remove(&area->notifier);
 	cancel_delayed_work_sync(&memory->look);
-	list_for_each_entry_safe(area, next, &memory->areas, list)
+	list_for_each_entry_safe(area, next, &memory->areas, list) {
+		atomic_dec(&memory->vm->areas);
 		kfree(area);
+	}
 }
 
 /* What is at an address now. */

@@ -34,8 +34,8 @@ void elisa_events_destroy(struct elisa_events *events);
 void elisa_event_add(struct elisa_events *events, const struct elisa_event *event);
 
 /*
- * That an attachment asks, and that it is gone, must not be lost, however many events there are of what it does: else its
- * client waits for ever, or the manager keeps what it had for it. So they have room of their own, made with the
+ * That an attachment asks, and that it is gone, must not be lost, however many events there are of what it does: else
+ * its client waits for ever, or the manager keeps what it had for it. So they have room of their own, made with the
  * attachment. A guest can have no more of them than attachments that were answered, as its manager reads in order.
  */
 /* NULL: no memory. */
@@ -43,7 +43,8 @@ struct elisa_notice *elisa_notice_create(void);
 void elisa_notice_destroy(struct elisa_notice *notice);
 /* EVENT is told once; NOTICE stays the caller's. */
 void elisa_notice_add(struct elisa_events *events, struct elisa_notice *notice, const struct elisa_event *event);
-/* The attachment's last. NOTICE is the events' own from here on. Nothing is told of whom the manager has not heard yet. */
+/* The attachment's last. NOTICE is the events' own from here on. Nothing is told of whom the manager has not heard yet.
+ */
 void elisa_notice_end(struct elisa_events *events, struct elisa_notice *notice, const struct elisa_event *event);
 
 /* The oldest. -EAGAIN: there is none. */

@@ -186,14 +186,16 @@ static int map(struct elisa_object *object, u32 index, bool writable)
 	u64 offset = index * ELISA_EXCHANGE_BYTES;
 	int error = elisa_memory_map(memory, &exchanges->ept, offset, writable ? RW : ELISA_EPT_READ);
 
+	if (!error) {
+		error = link_all(object);
+		if (!error && exchanges->interposers)
+			error = interpose(exchanges, index);
+		if (error)
+			elisa_memory_unmap(memory, &exchanges->ept, offset);
+	}
+	/* Mappings of what was there for a moment, as in buffer.c: of all clients. */
 	if (error)
-		return error;
-	error = link_all(object);
-	if (!error && exchanges->interposers)
-		error = interpose(exchanges, index);
-	/* Nobody knows of it yet: nothing is cached. */
-	if (error)
-		elisa_memory_unmap(memory, &exchanges->ept, offset);
+		elisa_flush_all_cpus();
 	return error;
 }
 

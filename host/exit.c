@@ -86,31 +86,48 @@ static s64 call_of_host(struct elisa_vm *vm, const unsigned long *regs)
 	return elisa_interpose_call(vm, regs[VCPU_REGS_RCX], regs[VCPU_REGS_R10], arguments);
 }
 
-/* With elisa_lock held: NULL unless that is its number, and it is mapped into the VM directly. */
-static const struct elisa_attachment *find_direct(struct elisa_vm *vm, u64 number)
+/* With elisa_call_srcu held: NULL unless that is its number, and it is mapped into the VM directly. */
+static const struct elisa_attachment *find_direct(const struct elisa_vm *vm, u64 number)
 {
-	const struct elisa_attachment *attachment = elisa_attachment_find(vm, number);
+	const struct elisa_attachment *attachment = number <= U32_MAX ? elisa_attachment_of_number(number) : NULL;
 
-	if (!attachment || attachment->id != number || attachment->scheme != ELISA_SCHEME_DIRECT || attachment->state)
+	if (!attachment || attachment->vm != vm || attachment->scheme != ELISA_SCHEME_DIRECT ||
+	    READ_ONCE(attachment->state))
 		return NULL;
 	return attachment;
+}
+
+/* Whoever has elisa_lock may wait for calls that wait for a lock which this client holds: not taken for granted. */
+static struct elisa_cpu *try_cpu(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
+{
+	struct elisa_cpu *cpu = vm->cpus[vcpu->vcpu_idx];
+
+	if (!cpu && mutex_trylock(&elisa_lock)) {
+		if (find_cpu(vm, vcpu, &cpu))
+			cpu = NULL;
+		mutex_unlock(&elisa_lock);
+	}
+	return cpu;
 }
 
 /* What trusted code asks for that runs in the client, on an object that is mapped directly; false: there is none. */
 static bool serve_outside(struct elisa_vm *vm, struct kvm_vcpu *vcpu)
 {
 	u64 subject = vcpu->arch.regs[VCPU_REGS_RDI];
-	const struct elisa_attachment *attachment;
+	int index = srcu_read_lock(&elisa_call_srcu);
+	const struct elisa_attachment *attachment = find_direct(vm, vcpu->arch.regs[VCPU_REGS_RSI]);
 	struct kvm_vcpu *holder = NULL;
 	struct elisa_cpu *cpu = NULL;
 
-	mutex_lock(&elisa_lock);
-	attachment = find_direct(vm, vcpu->arch.regs[VCPU_REGS_RSI]);
 	if (attachment && (u32)vcpu->arch.regs[VCPU_REGS_RAX] == ELISA_NOTIFY)
 		elisa_attachment_wake_number(attachment->object, subject);
-	else if (attachment && !find_cpu(vm, vcpu, &cpu))
+	else if (attachment)
+		cpu = try_cpu(vm, vcpu);
+	if (cpu && mutex_trylock(&elisa_holders_lock)) {
 		holder = elisa_lock_ask(attachment, &cpu->waiter, subject - (ELISA_BASE + ELISA_MEMORY_OFFSET));
-	mutex_unlock(&elisa_lock);
+		mutex_unlock(&elisa_holders_lock);
+	}
+	srcu_read_unlock(&elisa_call_srcu, index);
 	if (cpu)
 		elisa_lock_let_run(holder, &cpu->waiter);
 	return attachment;

@@ -254,7 +254,7 @@ static void take_out(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, u64 eptp)
 		taken->error = -ETIME;
 		elisa_watchdog_offence(taken->pair->attachment);
 	}
-	if (elisa_lock_revoked(taken->pair)) {
+	if (elisa_inside_revoked(taken->pair)) {
 		taken->harmless = false;
 		taken->error = -ECANCELED;
 	}
@@ -317,11 +317,15 @@ void elisa_on_exit(struct kvm_vcpu *vcpu)
 	cpu->cr4 = elisa_vmread(GUEST_CR4);
 	cpu->efer = vcpu->arch.efer;
 	eptp = elisa_vmread(EPT_POINTER);
-	WRITE_ONCE(cpu->goes_on, NULL);
-	if (likely(eptp == cpu->default_eptp))
+	/* goes_on is never wrong meanwhile: elisa_inside_wait() looks at any time. */
+	if (likely(eptp == cpu->default_eptp)) {
 		cpu->ran_pair = NULL;
-	else if (!complete_return(vcpu, cpu))
+		WRITE_ONCE(cpu->goes_on, NULL);
+	} else if (complete_return(vcpu, cpu)) {
+		WRITE_ONCE(cpu->goes_on, NULL);
+	} else {
 		take_out(vcpu, cpu, eptp);
+	}
 	cpu->home_exits = false;
 	if (cpu->nmi_waits && !cpu->held) {
 		cpu->nmi_waits = false;
@@ -353,7 +357,7 @@ static void put_back(struct kvm_vcpu *vcpu, struct elisa_cpu *cpu, bool allowed)
 	bool unchanged = allowed && control_registers_unchanged(vcpu, cpu) && shown_unchanged(vcpu, taken);
 	u32 event = elisa_vmread(VM_ENTRY_INTR_INFO_FIELD);
 
-	if (!state && elisa_lock_revoked(taken->pair))
+	if (!state && elisa_inside_revoked(taken->pair))
 		state = -ECANCELED;
 	if (unchanged && !state && (event & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) == NMI) {
 		elisa_vcpu_take_nmi(vcpu);
@@ -499,6 +503,18 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 		WRITE_ONCE(cpu->where, raw_smp_processor_id());
 }
 
+void elisa_inside_revoke(struct elisa_pair *pair, u32 call)
+{
+	pair->revoked_call = call;
+	/* The number before the flag. */
+	smp_store_release(&pair->revoked, true);
+}
+
+bool elisa_inside_revoked(const struct elisa_pair *pair)
+{
+	return READ_ONCE(pair->revoked) && (u32)elisa_pair_frame(pair, ELISA_FRAME_CALLS) == pair->revoked_call;
+}
+
 /* Those that go on, of the ones that are awaited. */
 static bool anybody_awaited(struct elisa_object *object)
 {
@@ -533,6 +549,12 @@ void elisa_inside_wait(struct elisa_object *object)
 		usleep_range(100, 200);
 		elisa_kick_all_cpus();
 	}
+	/* A call that its VMM has stopped, or that has no CPU, may go on at any later time, with addresses of what is
+	 * somebody else's by then. */
+	list_for_each_entry(attachment, &object->attachments, in_object)
+		list_for_each_entry(pair, &attachment->pairs, in_attachment)
+			if (pair->awaited && !elisa_inside_revoked(pair))
+				elisa_inside_revoke(pair, pair->awaited_call);
 }
 
 /* It ends as if there had been an exit: before KVM or the VMM looks at the vCPU. */

@@ -87,15 +87,18 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address);
  */
 struct kvm_vcpu *elisa_lock_ask(const struct elisa_attachment *attachment, struct elisa_lock_waiter *waiter,
 				u64 offset);
-/* Lets it run, and its VM go; may sleep. elisa_lock is not held. */
+/* Lets it run, and its VM go; may sleep. No lock is held. */
 void elisa_lock_let_run(struct kvm_vcpu *holder, struct elisa_lock_waiter *waiter);
 /*
- * Waits until the calls that are inside OBJECT now have ended, or beyond their limit: nobody takes it for granted. With
- * elisa_lock held.
+ * Waits until the calls that are inside OBJECT now have ended; those that have not by their limit do nothing more when
+ * the caller has made all CPUs leave their guests (unless their code is not vetted). With elisa_lock held.
  */
 void elisa_inside_wait(struct elisa_object *object);
-/* Was a lock taken from the call that this vCPU's pair is in? */
-bool elisa_lock_revoked(const struct elisa_pair *pair);
+/* CALL, by the pair's count of them, does nothing more: it is aborted when it leaves its guest, to which the caller
+ * makes it, or at its next entry. */
+void elisa_inside_revoke(struct elisa_pair *pair, u32 call);
+/* Is it the call that the pair is in? */
+bool elisa_inside_revoked(const struct elisa_pair *pair);
 
 extern unsigned int elisa_call_limit_ms;
 

@@ -77,6 +77,12 @@ static void unmap(struct elisa_range *range)
 	*range = (struct elisa_range){};
 }
 
+/* Nobody but vetted code and who is trusted with it has written the memory that the host's kernel would go by. */
+static bool is_trusted(const struct elisa_object *object)
+{
+	return (object->flags & (ELISA_CREATE_VETTED | ELISA_CREATE_DIRECT)) == ELISA_CREATE_VETTED;
+}
+
 int elisa_interpose_attach(struct elisa_attachment *attachment, struct elisa_why *why)
 {
 	struct registered *registered = find(attachment->object->name);
@@ -89,6 +95,12 @@ int elisa_interpose_attach(struct elisa_attachment *attachment, struct elisa_why
 	if (!registered || !try_module_get(registered->interpose->owner))
 		return elisa_refuse(why, -EOPNOTSUPP, "no module with a host's version of %s is loaded",
 				    attachment->object->name);
+	if (!registered->interpose->any_object && !is_trusted(attachment->object)) {
+		module_put(registered->interpose->owner);
+		return elisa_refuse(why, -EPERM,
+				    "the host's version serves a %s that is vetted, and that no client maps, only",
+				    attachment->object->name);
+	}
 	attachment->info->memory = attachment->info->data = (struct elisa_range){};
 	if (map(attachment->object->memory, &attachment->info->memory)) {
 		module_put(registered->interpose->owner);
@@ -126,6 +138,11 @@ void elisa_interpose_unshare(struct elisa_attachment *attachment, u32 buffer)
 	synchronize_srcu_expedited(&elisa_call_srcu);
 	range->address = 0;
 	vunmap(address);
+}
+
+void elisa_interpose_forget(struct elisa_attachment *attachment, u32 buffer)
+{
+	unmap(&attachment->info->buffers[buffer]);
 }
 
 int elisa_interpose_function(const struct elisa_attachment *attachment, const char *name)

@@ -12,6 +12,8 @@ int elisa_interpose_attach(struct elisa_attachment *attachment, struct elisa_why
 void elisa_interpose_detach(struct elisa_attachment *attachment);
 int elisa_interpose_share(struct elisa_attachment *attachment, u32 buffer, const struct elisa_memory *memory);
 void elisa_interpose_unshare(struct elisa_attachment *attachment, u32 buffer);
+/* The same when no call can be under way any more. */
+void elisa_interpose_forget(struct elisa_attachment *attachment, u32 buffer);
 /* The index of a function, or -ENOENT. */
 int elisa_interpose_function(const struct elisa_attachment *attachment, const char *name);
 /* Calls a function by its index, with five arguments, for the attachment in that slot of VM: its result. */

@@ -23,11 +23,6 @@ static u32 call_of(const struct elisa_pair *pair)
 	return elisa_pair_frame(pair, ELISA_FRAME_CALLS);
 }
 
-bool elisa_lock_revoked(const struct elisa_pair *pair)
-{
-	return READ_ONCE(pair->revoked) && call_of(pair) == pair->revoked_call;
-}
-
 static struct elisa_pair *find_holder(const struct elisa_object *object, u64 word)
 {
 	struct elisa_attachment *attachment;
@@ -94,13 +89,10 @@ static struct kvm_vcpu *wait(struct elisa_lock_waiter *waiter, const struct elis
 		/* The next one waits its time again: all CPUs are stopped no more often than that, whatever is in the
 		 * word. */
 		waiter->word = 0;
-		if (!elisa_lock_revoked(holder)) {
-			holder->revoked_call = word;
-			/* The number before the flag. */
-			smp_store_release(&holder->revoked, true);
-			/* It leaves its guest, and is aborted there or at its next entry: from here on that call does
-			 * nothing more. Code that is not vetted can write its count of calls, and go on: with what is
-			 * its own object's anyway. */
+		if (!elisa_inside_revoked(holder)) {
+			elisa_inside_revoke(holder, word);
+			/* Code that is not vetted can write its count of calls, and go on: with what is its own
+			 * object's anyway. */
 			elisa_kick_all_cpus();
 		}
 	}
@@ -142,12 +134,12 @@ void elisa_lock_wait(struct elisa_cpu *cpu, u64 address)
 	struct elisa_pair *waiter;
 
 	/* Whoever has it may not be let run for a while. The waiter asks again, and its time runs. */
-	if (!mutex_trylock(&elisa_lock))
+	if (!mutex_trylock(&elisa_holders_lock))
 		return;
 	waiter = READ_ONCE(cpu->held);
 	if (waiter)
 		holder = elisa_lock_ask(waiter->attachment, &cpu->waiter, address - (ELISA_BASE + ELISA_MEMORY_OFFSET));
-	mutex_unlock(&elisa_lock);
+	mutex_unlock(&elisa_holders_lock);
 	elisa_lock_let_run(holder, &cpu->waiter);
 }
 
@@ -174,10 +166,10 @@ void elisa_interpose_lock_wait(const struct elisa_info *info, const void *lock, 
 	/* For each lock that it holds already preemption is off once, and who is waited for may need this very CPU. */
 	for (held = 0; IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count(); held++)
 		preempt_enable();
-	/* Detaching waits for this call with elisa_lock held. */
-	if (attachment && mutex_trylock(&elisa_lock)) {
+	/* Not elisa_lock: whoever detaches waits for this call with it. */
+	if (attachment && mutex_trylock(&elisa_holders_lock)) {
 		holder = elisa_lock_ask(attachment, &waiter, (unsigned long)lock - info->memory.address);
-		mutex_unlock(&elisa_lock);
+		mutex_unlock(&elisa_holders_lock);
 	}
 	*state = (struct elisa_interpose_waiter){ waiter.word, waiter.since_ns, waiter.asked };
 	elisa_lock_let_run(holder, &waiter);

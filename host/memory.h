@@ -75,7 +75,10 @@ void elisa_memory_find_file(struct elisa_memory *memory, unsigned long address, 
  */
 void elisa_memory_destroy(struct elisa_memory *memory);
 
-/* Maps all of it at OFFSET of EPT, with the largest leaves possible. After an error nothing is mapped. */
+/*
+ * Maps all of it at OFFSET of EPT, with the largest leaves possible. After an error nothing is mapped any more, and the
+ * caller flushes all CPUs if EPT was in use.
+ */
 int elisa_memory_map(const struct elisa_memory *memory, struct elisa_ept *ept, u64 offset, u64 prot);
 void elisa_memory_unmap(const struct elisa_memory *memory, struct elisa_ept *ept, u64 offset);
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What a vCPU enters for an attachment: made at its first call, in its own thread. */
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "exchange.h"
 #include "inside.h"
 
 #define RW (ELISA_EPT_READ | ELISA_EPT_WRITE)
 
-static u32 last_number; /* with elisa_lock held; 0 holds no lock */
+/* By number, which locks name; a number is not used again before all others were. With elisa_lock held; 0 holds no
+ * lock. */
+static DEFINE_XARRAY_ALLOC1(pairs);
+static u32 next_number;
 
 static int build_stack(struct elisa_pair *pair)
 {
@@ -89,9 +93,11 @@ int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu
 		return -ENOMEM;
 	pair->attachment = attachment;
 	pair->cpu = cpu;
-	pair->number = ++last_number;
 	elisa_pages_init(&pair->pages);
-	error = build_stack(pair);
+	error = xa_alloc_cyclic(&pairs, &pair->number, pair, xa_limit_32b, &next_number, GFP_KERNEL);
+	/* 1: they have begun anew. */
+	if (error >= 0)
+		error = build_stack(pair);
 	if (!error)
 		*(u32 *)(pair->stack[0] + ELISA_LOCK_OWNER_OFFSET - ELISA_STACK_OFFSET) = pair->number;
 	if (!error)
@@ -102,7 +108,9 @@ int elisa_pair_create(struct elisa_attachment *attachment, struct elisa_cpu *cpu
 		elisa_pair_destroy(pair);
 		return error;
 	}
+	mutex_lock(&elisa_holders_lock);
 	list_add_tail(&pair->in_attachment, &attachment->pairs);
+	mutex_unlock(&elisa_holders_lock);
 	list_add_tail(&pair->in_cpu, &cpu->pairs);
 	cpu->unvetted |= !(attachment->object->flags & ELISA_CREATE_VETTED);
 	attachment->pair_count++;
@@ -125,6 +133,8 @@ void elisa_pair_destroy(struct elisa_pair *pair)
 	for (unsigned int i = 0; i < ARRAY_SIZE(pair->stack); i++)
 		elisa_page_free(&pair->pages, pair->stack[i]);
 	WARN_ON(atomic_long_read(&pair->pages.held));
+	if (pair->number)
+		xa_erase(&pairs, pair->number);
 	kfree(pair);
 }
 

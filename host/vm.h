@@ -44,6 +44,7 @@ struct elisa_vm {
 	unsigned int cpu_count;
 	struct xarray objects;  /* it manages, by number */
 	struct xarray memories; /* named by its driver, not yet handed on */
+	atomic_t areas;         /* of all its memory, named or handed on */
 };
 
 extern struct list_head elisa_vms; /* and processes of the host that are clients */

@@ -2,4 +2,4 @@
 #include "counter.c"
 #include <elisa/module.h>
 
-ELISA_INTERPOSE("counter");
+ELISA_INTERPOSE_ANY("counter");

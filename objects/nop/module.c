@@ -2,4 +2,4 @@
 #include "nop.c"
 #include <elisa/module.h>
 
-ELISA_INTERPOSE("nop");
+ELISA_INTERPOSE_ANY("nop");

@@ -151,6 +151,9 @@ class HostModule:
         """What is still held though no test runs: a text, or "" when nothing is."""
         now = self.stats()
         kept = [f"{now[name]} {name.replace('_', ' ')}" for name in RELEASED if now[name]]
+        mapped = self.host.run(r"grep '\[elisa\].* vmap' /proc/vmallocinfo").out.splitlines()
+        if mapped:
+            kept.append(f"{len(mapped)} mappings of others' memory in the kernel")
         if not now["vms"]:
             pages = now["allocated_pages"]
             if self.idle_pages is not None and pages > self.idle_pages:

@@ -18,12 +18,19 @@ struct elisa_interpose_function {
 	long (*call)(const struct elisa_info *info, __u64 a0, __u64 a1, __u64 a2, __u64 a3, __u64 a4);
 };
 
-/* Functions for the object that is published under this name; the module's own, until they are unregistered. */
+/*
+ * Functions for the object that is published under this name; the module's own, until they are unregistered.
+ *
+ * A name says nothing of who has made the object, and it is the host's kernel that goes by what its memory says. So
+ * they serve objects that host root has vetted, and that no client maps; unless they trust nothing that they read
+ * there: no offset, no size, no index.
+ */
 struct elisa_interpose {
 	const char *name;
 	struct module *owner;
 	const struct elisa_interpose_function *functions;
 	unsigned int count;
+	unsigned int any_object; /* they trust nothing */
 };
 
 /* 0, -EEXIST (the name is taken), -ENOMEM. */

@@ -85,6 +85,13 @@ def vmcall(test):
     test.manager("counter", name="counter", vetted=True, grant="all")
     out = guest.call(f"{test.program(guest, 'call-many')} counter vmcall 3 500", 20)
     test.equal(out, "added 1500 total 1500\n", "what the client printed")
+    # Of this one the host's version goes by what it finds in the memory: whoever has made that must be trusted.
+    test.host.elisa.load_object("kv")
+    for options in ({}, {"vetted": True, "direct": True}):
+        manager = test.manager("counter", name="kv", grant="all", **options)
+        refused = guest.run(f"{test.program(guest, 'call-many')} kv vmcall 1 1")
+        test.check(refused.status and "vetted" in refused.err, f"the host's version serves an object with {options}: {refused.err}")
+        manager.stop()
 
 
 def plugged(test):

@@ -78,5 +78,23 @@ def locks(test, rounds=150):
     print(f"{len(jobs) * rounds} calls under one lock by two gates and the host, {repaired} repairs")
 
 
+def ended(test):
+    """A call of the host's waits for a lock when the call that has it is ended with its object: all that waits comes to an end."""
+    test.elisa(call_limit_ms=1_000_000, lock_limit_us=100_000_000)
+    (one, _), manager = start(test)
+    holder = one.start(f"exec {program(test, one)} count 1 4000000000")
+    test.host.call("usleep 200000")
+    waiting = test.host.start(f"exec {program(test, test.host)} count 1 1")
+    test.host.call("usleep 100000")
+    for job in (holder, waiting):
+        test.check(not job.result, f"`{job.command}` has ended")
+    manager.kill()
+    test.check(holder.wait(10).status, "the call that held the lock was not ended")
+    # It got the lock when nobody could have it any more.
+    waiting.wait(10).check()
+    test.equal(one.call("echo alive"), "alive\n", "the holder's VM")
+    test.equal(len(test.listed("attach")), 0, "attachments")
+
+
 def run(test, what="shared"):
-    {"shared": shared, "asleep": asleep, "locks": locks}[what](test)
+    {"shared": shared, "asleep": asleep, "locks": locks, "ended": ended}[what](test)
