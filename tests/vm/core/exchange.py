@@ -83,9 +83,9 @@ def ended(test):
     test.elisa(call_limit_ms=1_000_000, lock_limit_us=100_000_000)
     (one, _), manager = start(test)
     holder = one.start(f"exec {program(test, one)} count 1 4000000000")
-    test.host.call("usleep 200000")
+    test.host.call("usleep 50000")
     waiting = test.host.start(f"exec {program(test, test.host)} count 1 1")
-    test.host.call("usleep 100000")
+    test.host.call("usleep 50000")
     for job in (holder, waiting):
         test.check(not job.result, f"`{job.command}` has ended")
     manager.kill()
