@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What clients send to elisa-memcached: any bytes, in pieces. The cache is in the process, and must be whole; a session
- * never takes more than it was given.
+ * never takes more than it was given, and goes on with all that it has when answers were sent; those that wait are few.
  */
 #include <stdlib.h>
 
@@ -22,10 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!kv.attachment && (kv_open(&kv, "kv", ELISA_BY_GATE, NULL) || kv_client_init(&client, &kv, KV_VALUE_MAX)))
 		abort();
-	while (given < size && !session.quit) {
+	while ((given < size || session.paused) && !session.quit) {
 		size_t done, left;
 
-		given = given + piece < size ? given + piece : size;
+		if (!session.paused)
+			given = given + piece < size ? given + piece : size;
 		left = given - taken;
 		/* Of its own, so that a byte too far is seen. */
 		input = malloc(left ? left : 1);
@@ -34,7 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(input, data + taken, left);
 		done = session_run(&session, input, left);
 		free(input);
-		if (done > left)
+		if (done > left || session.out.bytes > OUTPUT_PAUSE + KV_VALUE_MAX + LINE_MAX_BYTES)
+			abort();
+		if (session.paused && !session.out.bytes)
 			abort();
 		taken += done;
 		session.out.bytes = 0; /* sent */

@@ -153,41 +153,47 @@ static void input_run(struct connection *connection)
 	}
 }
 
-/* All that is to be done now: false if the connection ends. */
+/* More input: 1; 0: there is none now; -1: the connection ends. */
+static int input_take(struct connection *connection)
+{
+	ssize_t got;
+
+	if (!input_grow(connection) || connection->room == connection->bytes)
+		return -1;
+	got = recv(connection->fd, connection->input + connection->bytes, connection->room - connection->bytes, 0);
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	connection->bytes += (size_t)got;
+	return got ? 1 : -1;
+}
+
+/* All that is to be done now, but for what is the others' turn first: false if the connection ends. */
 static bool serve(struct connection *connection)
 {
 	struct session *session = &connection->session;
 
-	if (!output_send(connection))
-		return false;
-	for (int reads = 0; reads < READS_MAX && !session->out.bytes; reads++) {
-		ssize_t got;
+	for (int reads = 0;; reads++) {
+		int taken;
 
-		if (connection->bytes) { /* commands that waited until answers were sent */
-			size_t before = connection->bytes;
-
-			input_run(connection);
-			if (!output_send(connection))
-				return false;
-			if (session->out.bytes || session->quit || connection->bytes != before)
-				continue;
-		}
-		if (session->quit)
-			break;
-		if (!input_grow(connection) || connection->room == connection->bytes)
-			return false;
-		got = recv(connection->fd, connection->input + connection->bytes, connection->room - connection->bytes,
-			   0);
-		if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
-			return false;
-		if (got < 0)
-			break;
-		connection->bytes += (size_t)got;
-		input_run(connection);
 		if (!output_send(connection))
 			return false;
+		if (session->out.bytes)
+			return true;
+		if (session->quit)
+			return false;
+		if (reads == READS_MAX)
+			return true;
+		taken = session->paused ? 1 : input_take(connection);
+		if (taken <= 0)
+			return !taken;
+		input_run(connection);
 	}
-	return !(session->quit && !session->out.bytes);
+}
+
+/* A paused one has all that it needs but room for its answers. */
+static uint32_t events_wanted(const struct connection *connection)
+{
+	return connection->session.out.bytes || connection->session.paused ? EPOLLOUT : EPOLLIN;
 }
 
 static void *work(void *argument)
@@ -217,7 +223,7 @@ static void *work(void *argument)
 				connection_close(connection);
 				continue;
 			}
-			wanted = connection->session.out.bytes ? EPOLLOUT : EPOLLIN;
+			wanted = events_wanted(connection);
 			if (wanted != connection->events) {
 				event = (struct epoll_event){ .events = wanted, .data.ptr = connection };
 				connection->events = wanted;

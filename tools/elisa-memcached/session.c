@@ -56,6 +56,12 @@ void out_line(struct session *session, const char *line, bool noreply)
 	out_bytes(&session->out, "\r\n", 2);
 }
 
+/* Nothing more is to be made until what there is has been sent; it cannot be if memory has run out. */
+static bool output_full(const struct session *session)
+{
+	return session->out.bytes >= OUTPUT_PAUSE || session->out.failed;
+}
+
 /* --- words */
 
 bool parse_u64(const struct token *token, uint64_t *number)
@@ -110,23 +116,26 @@ static bool noreply_of(const struct words *words)
 	return words->count > 1 && words->count < TOKENS_MAX && token_is(&words->token[words->count - 1], "noreply");
 }
 
-static const char *split(struct words *words, const char *at, const char *end)
+/* The word from *AT on, and *AT behind it; false: there is none. */
+static bool next_token(const char **at, const char *end, struct token *token)
+{
+	const char *begin = *at;
+
+	while (begin < end && *begin == ' ')
+		begin++;
+	for (*at = begin; *at < end && **at != ' ';)
+		++*at;
+	*token = (struct token){ begin, (size_t)(*at - begin) };
+	return token->bytes;
+}
+
+static void split(struct words *words, const char *at, const char *end)
 {
 	words->count = 0;
-	while (at < end && words->count < TOKENS_MAX) {
-		const char *begin;
-
-		while (at < end && *at == ' ')
-			at++;
-		if (at == end)
-			break;
-		for (begin = at; at < end && *at != ' ';)
-			at++;
-		words->token[words->count++] = (struct token){ begin, (size_t)(at - begin) };
-	}
+	while (words->count < TOKENS_MAX && next_token(&at, end, &words->token[words->count]))
+		words->count++;
 	words->rest = at;
 	words->end = end;
-	return at;
 }
 
 /* --- calls */
@@ -155,21 +164,27 @@ const char *error_line(long error)
 
 /* --- reading */
 
-static void get_one(struct session *session, const struct token *key, bool cas, bool touch, int64_t expiry)
+struct get {
+	bool cas, touch;
+	int64_t expiry;
+};
+
+/* Looks a key up; it is answered if it is WANTED. */
+static void get_one(struct session *session, const struct token *key, const struct get *get, bool wanted)
 {
 	struct kv_slot *slot = session->kv->slot;
 	long bytes;
 
-	if (touch) {
+	if (get->touch) {
 		slot->options = KV_TOUCH;
-		slot->expiry = expiry;
+		slot->expiry = get->expiry;
 	}
-	bytes = call_key(session, touch ? KV_FETCH : KV_GET, key, session->kv->room);
-	if (bytes < 0)
+	bytes = call_key(session, get->touch ? KV_FETCH : KV_GET, key, wanted ? session->kv->room : 0);
+	if (bytes < 0 || !wanted)
 		return;
 	out_bytes(&session->out, "VALUE ", 6);
 	out_bytes(&session->out, key->text, key->bytes);
-	if (cas)
+	if (get->cas)
 		out_print(&session->out, " %u %ld %lu\r\n", slot->item_flags, bytes, slot->item_cas);
 	else
 		out_print(&session->out, " %u %ld\r\n", slot->item_flags, bytes);
@@ -177,41 +192,55 @@ static void get_one(struct session *session, const struct token *key, bool cas, 
 	out_bytes(&session->out, "\r\n", 2);
 }
 
-/* Keys from a word on, as many as there are. If one is too long, nothing of all is answered but that. */
-static void get_keys(struct session *session, const struct words *words, unsigned int first, bool cas, bool touch,
-		     int64_t expiry)
+static bool keys_ok(const char *at, const char *end)
 {
-	struct words more = *words;
-	size_t before = session->out.bytes;
+	struct token key;
 
-	do {
-		for (; first < more.count; first++) {
-			if (!key_ok(&more.token[first])) {
-				session->out.bytes = before;
-				out_line(session, BAD_FORMAT, false);
-				return;
-			}
-			get_one(session, &more.token[first], cas, touch, expiry);
+	while (next_token(&at, end, &key)) {
+		if (!key_ok(&key))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Keys from a word on, as many as there are, in pieces: answers that are so many are sent before more are made. If one
+ * is too long, nothing of all is answered but that; those before it are looked up nevertheless, as by memcached.
+ */
+static void get_keys(struct session *session, const struct words *words, unsigned int first, const struct get *get)
+{
+	const struct token *before = &words->token[first - 1];
+	const char *line = words->token[0].text,
+		   *at = session->got ? line + session->got : before->text + before->bytes;
+	bool good = session->got || keys_ok(at, words->end);
+	struct token key;
+
+	session->got = 0;
+	while (next_token(&at, words->end, &key) && key_ok(&key)) {
+		get_one(session, &key, get, good);
+		if (output_full(session)) {
+			session->got = (size_t)(at - line);
+			return;
 		}
-		first = 0;
-		split(&more, more.rest, more.end);
-	} while (more.count);
-	out_line(session, "END", false);
+	}
+	out_line(session, good ? "END" : BAD_FORMAT, false);
 }
 
 static void run_get(struct session *session, const struct words *words)
 {
-	get_keys(session, words, 1, words->token[0].bytes == 4, false, 0);
+	struct get get = { .cas = words->token[0].bytes == 4 };
+
+	get_keys(session, words, 1, &get);
 }
 
 static void run_gat(struct session *session, const struct words *words)
 {
-	int64_t expiry;
+	struct get get = { .cas = words->token[0].bytes == 4, .touch = true };
 
-	if (!parse_i64(&words->token[1], &expiry))
+	if (!parse_i64(&words->token[1], &get.expiry))
 		out_line(session, "CLIENT_ERROR invalid exptime argument", false);
 	else
-		get_keys(session, words, 2, words->token[0].bytes == 4, true, expiry);
+		get_keys(session, words, 2, &get);
 }
 
 /* --- storing */
@@ -475,7 +504,7 @@ static int take_value(struct session *session, const struct command *command, st
 	return 1;
 }
 
-/* One command: bytes that it took, 0: it is not there whole. */
+/* One command: bytes that it took, 0: it is not there whole, or goes on when its answers have been sent. */
 static size_t run_line(struct session *session, const char *input, size_t bytes)
 {
 	const char *newline = memchr(input, '\n', bytes), *end = newline, *after;
@@ -504,7 +533,7 @@ static size_t run_line(struct session *session, const char *input, size_t bytes)
 	}
 	if (!command->value) {
 		command->run(session, &words);
-		return (size_t)(after - input);
+		return session->got ? 0 : (size_t)(after - input);
 	}
 	value = take_value(session, command, &words, after, input + bytes);
 	if (!value) {
@@ -523,7 +552,7 @@ size_t session_run(struct session *session, const char *input, size_t bytes)
 	size_t done = 0;
 
 	session->need = 0;
-	while (done < bytes && !session->quit && session->out.bytes < OUTPUT_PAUSE) {
+	while (done < bytes && !session->quit && !output_full(session)) {
 		size_t some = bytes - done;
 
 		if (session->swallow) {
@@ -538,5 +567,6 @@ size_t session_run(struct session *session, const char *input, size_t bytes)
 			break;
 		done += some;
 	}
+	session->paused = done < bytes && !session->quit && output_full(session);
 	return done;
 }

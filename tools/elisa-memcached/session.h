@@ -11,7 +11,9 @@
 
 #define LINE_MAX_BYTES 2048 /* of a command, but for gets of many keys */
 #define GET_LINE_MAX 65536
-#define OUTPUT_PAUSE (1 << 20) /* so much is to be sent: no more commands until it is */
+#ifndef OUTPUT_PAUSE
+#define OUTPUT_PAUSE (1 << 18) /* so much is to be sent: no more answers until it is */
+#endif
 #define TOKENS_MAX 24
 #define SESSION_VERSION "1.6.18-elisa"
 
@@ -27,6 +29,8 @@ struct session {
 	struct buffer out;
 	uint64_t swallow; /* bytes of a value that is not wanted */
 	uint64_t need;    /* so many bytes are to be there before it goes on */
+	size_t got;       /* of a get's line, whose other keys come when answers have been sent; 0: of none */
+	bool paused;      /* it goes on when answers have been sent, without more input */
 	bool quit;
 };
 

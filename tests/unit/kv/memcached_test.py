@@ -19,6 +19,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[3]
 OURS = TREE / "build/tools/elisa-memcached/elisa-memcached-alone"
+PAUSING = OURS.with_name("elisa-memcached-pausing")
 COUNT = int(os.environ.get("COUNT", "10000"))
 SEED = int(os.environ.get("SEED", "0")) or int(time.time())
 KEYS, FEW = 200, 8  # keys, and those of them that half of the operations are for
@@ -37,6 +38,16 @@ WRONG = [b"get\r\n", b"foo\r\n", b"\r\n", b"get " + b"k" * 251 + b"\r\n", b"set 
          b"set big 4294967296 0 1\r\nx\r\n", b"cas a 0 0 1\r\nx\r\ncas a 0 0 1 z\r\nx\r\n", b"GET a\r\nshutdown\r\nstats foo\r\n",
          b"mn\r\nquit\r\nget a\r\n", b"get a b\ngets\r\n", b"\0\1\2\xff\r\n", b"set a 0 0 99999999999999999999\r\n"]
 
+# Values of which a few are more than is gathered before it is sent, and what asks for many: each is one question.
+LARGE = b"".join(b"set k%d %d 0 %d\r\n%s\r\n" % (i, i, size, b"%d" % (i % 10) * size)
+                 for i, size in enumerate((0, 1, 999, 1000, 5000, 100000, 262144, 300000, 1000000) * 3))
+MANY = [f"k{i}" for i in range(40)]
+GATHERED = [LARGE, *(f"{line}\r\n".encode() for line in (
+    "get " + " ".join(MANY), "get  " + "  ".join(reversed(MANY)) + " ", "get k6", "get k7 none", "get none k8",
+    "gat 1000 " + " ".join(MANY[:10]) + "\r\nmg k1 t\r\nmg k9 t\r\nmg k10 t",
+    "get " + " ".join(MANY) + " " + "x" * 251 + "\r\nget k1", "gat 5000 " + " ".join(MANY[:20]) + " " + "x" * 251 + " k21\r\n"
+    "mg k12 t\r\nmg k19 t\r\nmg k21 t", "\r\n".join(f"mg k{i} k v f q" for i in range(40)) + "\r\nmn",
+    "get " + " ".join(MANY * 2) + "\r\nget k1\r\nbogus\r\nget " + " ".join(MANY)))]
 
 # What a key may be before a command, what may be done to it, and how what has become of it is seen.
 BEFORE = [["delete a"], ["set a 3 0 2\r\n55"], ["set a 3 1000 2\r\nab", "get a"], ["set a 3 1000 2\r\n55", "md a I"],
@@ -197,9 +208,10 @@ def compare(ours, stock, sent):
             sys.exit(f"SEED={SEED}: {one[:60]!r}, by memcached {other[:60]!r}, is the answer to {command[:80]!r}")
 
 
-def all_of(servers, draw):
-    mix(servers, draw, COUNT)
+def all_of(servers, draw, count):
+    mix(servers, draw, count)
     compare(*([server.ask(text) for text in WRONG] for server in servers), WRONG)
+    compare(*([server.ask(text) for text in GATHERED] for server in servers), GATHERED)
     in_all_states([Stream(server) for server in servers])
     midway(servers[0])
 
@@ -246,7 +258,8 @@ def main():
         return 77
     draw = random.Random(SEED)
     print(f"SEED={SEED}")
-    against(stock, lambda servers: all_of(servers, draw))
+    against(stock, lambda servers: all_of(servers, draw, COUNT))
+    against(stock, lambda servers: all_of(servers, draw, COUNT // 4), PAUSING)
     # Calls that the host has ended: what can be found out of them is answered as ever.
     against(stock, lambda servers: mix(servers, draw, COUNT // 4, ENDED_UNKNOWN), FAKE_ENDED="3")
     print(f"{COUNT} operations, {len(BEFORE) * len(ACTS)} of items in all states, {len(WRONG)} wrong inputs: "
@@ -254,11 +267,11 @@ def main():
     return capable()
 
 
-def against(stock, check, **environment):
+def against(stock, check, ours=OURS, **environment):
     """Both servers, for as long as the check takes; ours has to outlive it."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
-        servers = [Server(folder, [str(OURS), "-t", "2"], **environment),
+        servers = [Server(folder, [str(ours), "-t", "2"], **environment),
                    Server(folder, [stock, "-u", "nobody", "-m", "64", "-o", QUIET])]
         try:
             check(servers)
