@@ -81,7 +81,7 @@ static void accept_all(int epoll, const struct kv_client *client)
 		    !(connection = calloc(1, sizeof(*connection)))) {
 			static const char full[] = "ERROR Too many open connections\r\n";
 
-			(void)!write(fd, full, sizeof(full) - 1);
+			(void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL);
 			close(fd);
 			__atomic_fetch_sub(&server_stats.connections, 1, __ATOMIC_RELAXED);
 			continue;
@@ -324,6 +324,7 @@ int main(int count, char **arguments)
 	long number;
 
 	argp_parse(&argp, count, arguments, 0, NULL, NULL);
+	signal(SIGPIPE, SIG_IGN); /* also of standard output: who reads it may have gone */
 	getrlimit(RLIMIT_NOFILE, &files);
 	if (files.rlim_cur < options.connections + 64) {
 		files.rlim_cur = files.rlim_max < options.connections + 64 ? files.rlim_max : options.connections + 64;

@@ -154,6 +154,39 @@ class ServerTest(unittest.TestCase):
 
     # --- too many clients, and those that have gone
 
+    def test_gone_before_its_answer(self):
+        """Nobody is there who could be told that there are too many connections."""
+        for tcp in (False, True):
+            server = self.serve("-c", "1", tcp=tcp)
+            client = self.client(server)
+            ask(client, b"mn\r\n", b"MN\r\n")
+            for _ in range(2000 if tcp else 200):
+                with contextlib.suppress(OSError):
+                    other = server.connect()
+                    if tcp:
+                        other.shutdown(socket.SHUT_WR)
+                    go_at_once(other)
+            ask(client, b"mn\r\n", b"MN\r\n")
+            with server.connect() as other:
+                self.assertEqual(receive(other, 1000), FULL)
+
+    def test_nobody_reads_its_output(self):
+        """It serves also if who has started it has gone."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with subprocess.Popen([ALONE, "-s", f"{self.folder.name}/socket"], stdout=writer) as process:
+            os.close(writer)
+            deadline = time.monotonic() + 10
+            while process.poll() is None and time.monotonic() < deadline:
+                with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+                    client.connect(f"{self.folder.name}/socket")
+                    ask(client, b"mn\r\n", b"MN\r\n")
+                    break
+                time.sleep(0.02)
+            time.sleep(0.1)
+            self.assertIsNone(process.poll())
+            process.terminate()
+
     def test_gone_in_the_midst(self):
         server = self.serve()
         client = self.client(server)
