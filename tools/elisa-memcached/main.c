@@ -29,6 +29,8 @@
 #define INPUT_MAX (KV_VALUE_MAX + GET_LINE_MAX + 16)
 #define THREADS_MAX 32
 #define READS_MAX 16 /* of one connection before the others' turn */
+#define CONNECTIONS_MAX (1 << 20)
+#define ACCEPT_AGAIN_MS 100 /* when it could not be done */
 
 struct server_stats server_stats;
 
@@ -68,34 +70,53 @@ static void connection_close(struct connection *connection)
 	__atomic_fetch_sub(&server_stats.connections, 1, __ATOMIC_RELAXED);
 }
 
-static void accept_all(int epoll, const struct kv_client *client)
+static void connection_open(int epoll, int fd, const struct kv_client *client)
+{
+	struct connection *connection = NULL;
+	struct epoll_event event;
+	int one = 1;
+
+	if (__atomic_add_fetch(&server_stats.connections, 1, __ATOMIC_RELAXED) > options.connections ||
+	    !(connection = calloc(1, sizeof(*connection)))) {
+		static const char full[] = "ERROR Too many open connections\r\n";
+
+		(void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL);
+		close(fd);
+		__atomic_fetch_sub(&server_stats.connections, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	__atomic_fetch_add(&server_stats.total_connections, 1, __ATOMIC_RELAXED);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	connection->fd = fd;
+	connection->events = EPOLLIN;
+	connection->session.kv = client;
+	connection->session.space = space;
+	event = (struct epoll_event){ .events = EPOLLIN, .data.ptr = connection };
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+		connection_close(connection);
+}
+
+/* False: no more can be accepted for now, though there may be some. */
+static bool accept_all(int epoll, const struct kv_client *client)
 {
 	for (;;) {
-		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
-		struct connection *connection;
-		struct epoll_event event;
+		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0)
-			return;
-		if (__atomic_add_fetch(&server_stats.connections, 1, __ATOMIC_RELAXED) > options.connections ||
-		    !(connection = calloc(1, sizeof(*connection)))) {
-			static const char full[] = "ERROR Too many open connections\r\n";
-
-			(void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL);
-			close(fd);
-			__atomic_fetch_sub(&server_stats.connections, 1, __ATOMIC_RELAXED);
-			continue;
-		}
-		__atomic_fetch_add(&server_stats.total_connections, 1, __ATOMIC_RELAXED);
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		connection->fd = fd;
-		connection->events = EPOLLIN;
-		connection->session.kv = client;
-		connection->session.space = space;
-		event = (struct epoll_event){ .events = EPOLLIN, .data.ptr = connection };
-		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
-			connection_close(connection);
+		if (fd >= 0)
+			connection_open(epoll, fd, client);
+		else if (errno == EAGAIN)
+			return true;
+		else if (errno != ECONNABORTED && errno != EINTR)
+			return false; /* no files, no memory */
 	}
+}
+
+/* Whether this thread hears of clients that connect. */
+static bool listen_here(int epoll, bool here)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+
+	return !epoll_ctl(epoll, here ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listener, &event);
 }
 
 /* Room for more input: false if there is no memory. What is there already is as much as a command may have. */
@@ -196,39 +217,46 @@ static uint32_t events_wanted(const struct connection *connection)
 	return connection->session.out.bytes || connection->session.paused ? EPOLLOUT : EPOLLIN;
 }
 
+static void serve_event(int epoll, struct connection *connection, uint32_t events)
+{
+	uint32_t wanted;
+
+	if (events & EPOLLERR || !serve(connection)) {
+		connection_close(connection);
+		return;
+	}
+	wanted = events_wanted(connection);
+	if (wanted != connection->events) {
+		struct epoll_event event = { .events = wanted, .data.ptr = connection };
+
+		connection->events = wanted;
+		epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &event);
+	}
+}
+
 static void *work(void *argument)
 {
-	struct epoll_event events[EVENTS], event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct epoll_event events[EVENTS];
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct kv_client client;
 	int error = kv_client_init(&client, &kv, KV_VALUE_MAX);
+	bool here = true;
 
 	(void)argument;
 	if (error)
 		die("sharing memory with the cache", 0);
-	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event))
+	if (epoll < 0 || !listen_here(epoll, true))
 		die("epoll", -errno);
 	for (;;) {
-		int count = epoll_wait(epoll, events, EVENTS, -1);
+		int count = epoll_wait(epoll, events, EVENTS, here ? -1 : ACCEPT_AGAIN_MS);
 
+		if (!here)
+			here = listen_here(epoll, true);
 		for (int i = 0; i < count; i++) {
-			struct connection *connection = events[i].data.ptr;
-			uint32_t wanted;
-
-			if (!connection) {
-				accept_all(epoll, &client);
-				continue;
-			}
-			if (events[i].events & EPOLLERR || !serve(connection)) {
-				connection_close(connection);
-				continue;
-			}
-			wanted = events_wanted(connection);
-			if (wanted != connection->events) {
-				event = (struct epoll_event){ .events = wanted, .data.ptr = connection };
-				connection->events = wanted;
-				epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &event);
-			}
+			if (events[i].data.ptr)
+				serve_event(epoll, events[i].data.ptr, events[i].events);
+			else if (!accept_all(epoll, &client))
+				here = !listen_here(epoll, false);
 		}
 	}
 	return NULL;
@@ -256,10 +284,20 @@ static void listen_at(void)
 		die(options.path ? options.path : options.address, -errno);
 }
 
+/* 1 to MOST, in decimal; 0: it is not. */
+static unsigned int parse_number(const char *text, unsigned long most)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	return *text < '0' || *text > '9' || *end || errno || number > most ? 0 : (unsigned int)number;
+}
+
 static error_t parse(int key, char *text, struct argp_state *argp)
 {
 	struct in_addr unused;
-	unsigned long number = strchr("ptc", key) && key ? strtoul(text, NULL, 10) : 0;
 
 	switch (key) {
 	case 'o':
@@ -279,19 +317,19 @@ static error_t parse(int key, char *text, struct argp_state *argp)
 			argp_error(argp, "too long for a socket: %s", text);
 		return 0;
 	case 'p':
-		options.port = (unsigned int)number;
-		if (!number || number > 65535)
+		options.port = parse_number(text, 65535);
+		if (!options.port)
 			argp_error(argp, "not a port: %s", text);
 		return 0;
 	case 't':
-		options.threads = (unsigned int)number;
-		if (!number || number > THREADS_MAX)
+		options.threads = parse_number(text, THREADS_MAX);
+		if (!options.threads)
 			argp_error(argp, "1 to %d threads", THREADS_MAX);
 		return 0;
 	case 'c':
-		options.connections = (unsigned int)number;
-		if (!number)
-			argp_error(argp, "not a number of connections: %s", text);
+		options.connections = parse_number(text, CONNECTIONS_MAX);
+		if (!options.connections)
+			argp_error(argp, "1 to %d connections", CONNECTIONS_MAX);
 		return 0;
 	case 'V':
 		options.scheme = ELISA_BY_VMCALL;
@@ -342,8 +380,10 @@ int main(int count, char **arguments)
 	puts("ready");
 	fflush(stdout);
 	for (unsigned int i = 1; i < options.threads; i++) {
-		if (pthread_create(&thread, NULL, work, NULL))
-			die("thread", -errno);
+		int error = pthread_create(&thread, NULL, work, NULL);
+
+		if (error)
+			die("thread", -error);
 	}
 	work(NULL);
 	return 0;

@@ -196,6 +196,40 @@ class ServerTest(unittest.TestCase):
                 other.sendall(b"get" + b" k" * 10 + b"\r\n")
         ask(client, b"mn\r\n", b"MN\r\n")
 
+    def test_no_files_left(self):
+        """The process may have no more files: it waits without a CPU, and accepts again when it may."""
+        for threads in ("1", "2"):
+            server = self.serve("-t", threads, limits=[(resource.RLIMIT_NOFILE, 16)])
+            with contextlib.ExitStack() as stack:
+                some = [stack.enter_context(server.connect()) for _ in range(20)]
+                ask(some[0], b"mn\r\n", b"MN\r\n")
+                before = server.cpu_s()
+                time.sleep(1)
+                self.assertLess(server.cpu_s() - before, 0.1)
+                ask(some[0], b"mn\r\n", b"MN\r\n")
+                some[-1].sendall(b"mn\r\n")
+                for client in some[:15]:
+                    client.close()
+                self.assertEqual(receive(some[-1], 4), b"MN\r\n")
+            ask(self.client(server), b"mn\r\n", b"MN\r\n")
+
+    # --- options
+
+    def test_wrong_words(self):
+        for words in (("-p", "80abc"), ("-p", "0"), ("-p", "65536"), ("-p", ""), ("-p", " 80"), ("-p", "+80"), ("-p", "-1"),
+                      ("-t", "0"), ("-t", "33"), ("-t", "2x"), ("-c", "0"), ("-c", "4294967296"), ("-c", "4294967297"),
+                      ("-c", "-1"), ("-c", "1k"), ("-c", "99999999999999999999"), ("-l", "localhost"), ("-s", "x" * 200)):
+            with self.assertRaises(AssertionError, msg=words):
+                Server(self.folder.name, *words).end()
+
+    def test_no_threads(self):
+        """It says what there was too little of."""
+        limits = ((resource.RLIMIT_STACK, 64 << 30), (resource.RLIMIT_AS, 4 << 30))
+        result = subprocess.run([ALONE, "-t", "2", "-s", f"{self.folder.name}/none"], capture_output=True, text=True, check=False,
+                                preexec_fn=lambda: [resource.setrlimit(limit, (most, most)) for limit, most in limits])
+        self.assertEqual((result.returncode, result.stderr),
+                         (1, "elisa-memcached: thread: Resource temporarily unavailable\n"))
+
 
 if __name__ == "__main__":
     unittest.main()
