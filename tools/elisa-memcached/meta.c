@@ -254,31 +254,47 @@ void meta_get(struct session *session, const struct words *words)
 	}
 }
 
+static bool set_parse(struct session *session, const struct words *words, struct meta *meta, uint32_t *mode)
+{
+	static const char letters[] = "SERAP";
+	static const uint32_t modes[] = { KV_SET, KV_ADD, KV_REPLACE, KV_APPEND, KV_PREPEND };
+	size_t at = 0;
+
+	if (!meta_parse(session, words, 3, meta, false))
+		return false;
+	while (meta->has['M'] && letters[at] && letters[at] != meta->mode)
+		at++;
+	if (!letters[at]) {
+		out_line(session, "CLIENT_ERROR invalid mode for ms M token", false);
+		return false;
+	}
+	*mode = modes[at];
+	return true;
+}
+
+void meta_set_large(struct session *session, const struct words *words)
+{
+	struct meta meta;
+	uint32_t mode;
+
+	if (!set_parse(session, words, &meta, &mode))
+		return;
+	out_line(session, error_line(-EFBIG), false);
+	forget(session, &meta.token);
+}
+
 void meta_set(struct session *session, const struct words *words)
 {
 	struct kv_slot *slot = session->kv->slot;
-	uint32_t mode = KV_SET;
 	struct meta meta;
+	uint32_t mode;
 	long result;
 
-	if (!meta_parse(session, words, 3, &meta, false))
+	if (!set_parse(session, words, &meta, &mode))
 		return;
 	if (memcmp(words->value + words->value_bytes, "\r\n", 2) != 0) {
 		out_line(session, "CLIENT_ERROR bad data chunk", false);
 		return;
-	}
-	if (meta.has['M']) {
-		static const char letters[] = "SERAP";
-		static const uint32_t modes[] = { KV_SET, KV_ADD, KV_REPLACE, KV_APPEND, KV_PREPEND };
-		size_t at = 0;
-
-		while (letters[at] && letters[at] != meta.mode)
-			at++;
-		if (!letters[at]) {
-			out_line(session, "CLIENT_ERROR invalid mode for ms M token", false);
-			return;
-		}
-		mode = modes[at];
 	}
 	slot->options = mode | (meta.has['C'] ? KV_IF_CAS : 0) | (meta.has['I'] ? KV_STALE : 0);
 	slot->flags = meta.flags;

@@ -245,8 +245,7 @@ static void run_gat(struct session *session, const struct words *words)
 
 /* --- storing */
 
-/* What could not be stored is not to be found as it was. */
-static void forget(struct session *session, const struct token *key)
+void forget(struct session *session, const struct token *key)
 {
 	session->kv->slot->options = 0;
 	call_key(session, KV_DELETE, key, 0);
@@ -489,8 +488,11 @@ static int take_value(struct session *session, const struct command *command, st
 	}
 	parse_i64(token, &bytes);
 	if (bytes > KV_VALUE_MAX) {
-		out_line(session, error_line(-EFBIG), !meta && noreply_of(words));
-		if (token_is(&words->token[0], "set") || meta)
+		if (meta)
+			meta_set_large(session, words);
+		else
+			out_line(session, error_line(-EFBIG), noreply_of(words));
+		if (token_is(&words->token[0], "set"))
 			forget(session, &words->token[1]);
 		session->swallow = (uint64_t)bytes + 2;
 		return -1;

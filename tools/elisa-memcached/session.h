@@ -70,12 +70,16 @@ bool key_ok(const struct token *token);
 /* Calls; what was cut short by the machine, and changes nothing, is called again. */
 long call_key(const struct session *session, enum kv_function function, const struct token *key, uint64_t bytes);
 
+/* What could not be stored is not to be found as it was. */
+void forget(struct session *session, const struct token *key);
+
 /* What a failed call says; also for calls that were ended. */
 const char *error_line(long error);
 
 /* meta.c: mg, ms, md, ma, mn.  */
 void meta_get(struct session *session, const struct words *words);
 void meta_set(struct session *session, const struct words *words);
+void meta_set_large(struct session *session, const struct words *words); /* whose value is too large */
 void meta_delete(struct session *session, const struct words *words);
 void meta_count(struct session *session, const struct words *words);
 void session_stats(struct session *session, const struct words *words);

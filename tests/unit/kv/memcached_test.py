@@ -36,6 +36,9 @@ WRONG = [b"get\r\n", b"foo\r\n", b"\r\n", b"get " + b"k" * 251 + b"\r\n", b"set 
          b"mg a v v\r\nmg a !\r\nms a\r\nma\r\nmd\r\n", b"ms b 1 MZ\r\nx\r\n", b"ma n MX\r\nma n Dx\r\n", b"mg Zm9v= b\r\n",
          b"x" * 3000, b"x" * 3000 + b"\r\nget a\r\n", b"get " + b" ".join(b"key%d" % i for i in range(500)) + b"\r\n",
          b"set big 4294967296 0 1\r\nx\r\n", b"cas a 0 0 1\r\nx\r\ncas a 0 0 1 z\r\nx\r\n", b"GET a\r\nshutdown\r\nstats foo\r\n",
+         *(b"set foo 0 0 3\r\nold\r\nset Zm9v 0 0 5\r\nother\r\nms Zm9v 2000000 %s\r\n%s\r\nget foo Zm9v\r\n" % (flags, b"x" * 2000000)
+           for flags in (b"b", b"", b"q", b"b MA", b"MZ", b"I I", b"!", b"O" + b"x" * 40)),
+         b"ms Zm9v= 2000000 b\r\n" + b"x" * 2000000 + b"\r\n", b"ms a 2 MZ\r\nhixx\r\n",
          b"mn\r\nquit\r\nget a\r\n", b"get a b\ngets\r\n", b"\0\1\2\xff\r\n", b"set a 0 0 99999999999999999999\r\n"]
 
 # Values of which a few are more than is gathered before it is sent, and what asks for many: each is one question.

@@ -213,6 +213,26 @@ class ServerTest(unittest.TestCase):
                 self.assertEqual(receive(some[-1], 4), b"MN\r\n")
             ask(self.client(server), b"mn\r\n", b"MN\r\n")
 
+    # --- what is not stored
+
+    def test_too_large(self):
+        """It takes away what the key had, and nothing else: also if the key is said in base64."""
+        client, value = self.client(self.serve()), b"x" * (VALUE_MAX + 1)
+        refused = b"SERVER_ERROR object too large for cache\r\n"
+        for question, gone in ((b"ms Zm9v %d b", b"foo"), (b"ms Zm9v %d", b"Zm9v"), (b"set foo 0 0 %d", b"foo"),
+                               (b"ms Zm9v %d b MA", b"foo")):
+            store(client, b"foo", b"old")
+            store(client, b"Zm9v", b"other")
+            ask(client, question % len(value) + b"\r\n" + value + b"\r\n", refused)
+            for key, had in ((b"foo", b"old"), (b"Zm9v", b"other")):
+                ask(client, b"get %s\r\n" % key, (b"" if key == gone else found(key, had)) + b"END\r\n")
+        store(client, b"Zm9v=", b"old")
+        for question, answer in ((b"ms Zm9v= %d b", b"CLIENT_ERROR error decoding key\r\n"),
+                                 (b"ms Zm9v= %d MZ", b"CLIENT_ERROR invalid mode for ms M token\r\n"),
+                                 (b"ms Zm9v= %d I I", b"CLIENT_ERROR duplicate flag\r\n")):
+            ask(client, question % len(value) + b"\r\n" + value + b"\r\n", answer)
+            ask(client, b"get Zm9v=\r\n", found(b"Zm9v=", b"old") + b"END\r\n")
+
     # --- options
 
     def test_wrong_words(self):
