@@ -237,16 +237,13 @@ static void serve_event(int epoll, struct connection *connection, uint32_t event
 static void *work(void *argument)
 {
 	struct epoll_event events[EVENTS];
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int epoll = *(int *)argument;
 	struct kv_client client;
 	int error = kv_client_init(&client, &kv, KV_VALUE_MAX);
 	bool here = true;
 
-	(void)argument;
 	if (error)
 		die("sharing memory with the cache", 0);
-	if (epoll < 0 || !listen_here(epoll, true))
-		die("epoll", -errno);
 	for (;;) {
 		int count = epoll_wait(epoll, events, EVENTS, here ? -1 : ACCEPT_AGAIN_MS);
 
@@ -351,6 +348,28 @@ static const struct argp_option option_list[] = {
 	{ 0 },
 };
 
+/* Clients are accepted as soon as the first one runs: what threads need is made before, as clients may take all files. */
+static void start_threads(void)
+{
+	static int epoll[THREADS_MAX];
+	pthread_t thread;
+
+	for (unsigned int i = 0; i < options.threads; i++) {
+		epoll[i] = epoll_create1(EPOLL_CLOEXEC);
+		if (epoll[i] < 0 || !listen_here(epoll[i], true))
+			die("epoll", -errno);
+	}
+	puts("ready");
+	fflush(stdout);
+	for (unsigned int i = 1; i < options.threads; i++) {
+		int error = pthread_create(&thread, NULL, work, &epoll[i]);
+
+		if (error)
+			die("thread", -error);
+	}
+	work(&epoll[0]);
+}
+
 int main(int count, char **arguments)
 {
 	static const struct argp argp = {
@@ -358,7 +377,6 @@ int main(int count, char **arguments)
 	};
 	struct rlimit files = { 0, 0 };
 	struct kv_client client;
-	pthread_t thread;
 	long number;
 
 	argp_parse(&argp, count, arguments, 0, NULL, NULL);
@@ -377,14 +395,6 @@ int main(int count, char **arguments)
 	server_stats.start_s = (uint64_t)time(NULL);
 	server_stats.threads = options.threads;
 	listen_at();
-	puts("ready");
-	fflush(stdout);
-	for (unsigned int i = 1; i < options.threads; i++) {
-		int error = pthread_create(&thread, NULL, work, NULL);
-
-		if (error)
-			die("thread", -error);
-	}
-	work(NULL);
+	start_threads();
 	return 0;
 }
