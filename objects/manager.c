@@ -49,7 +49,7 @@ static uint64_t parse_number(struct argp_state *state, const char *text, uint64_
 
 	errno = 0;
 	number = strtoull(text, &end, 0);
-	if (errno || end == text || *text == '-' || number > most)
+	if (errno || *text < '0' || *text > '9' || number > most)
 		argp_error(state, "not a number up to %lu: %s", most, text);
 	if (*end && (strchr("KMG", *end) == NULL || end[1]))
 		argp_error(state, "not a number: %s", text);
@@ -66,32 +66,32 @@ static uint64_t parse_number(struct argp_state *state, const char *text, uint64_
 /* all | vm:N | pid:N | uid:N, then perhaps :ro */
 static void parse_grant(struct argp_state *state, const char *text)
 {
+	static const struct {
+		const char *word;
+		enum elisa_whom whom;
+	} kinds[] = { { "vm:", ELISA_VM }, { "pid:", ELISA_PID }, { "uid:", ELISA_UID } };
 	struct grant *grant = &options.grant[options.grants];
-	char kind[8], rights[8] = "";
-	uint32_t id = 0;
-	int words;
 
-	if (options.grants == GRANTS_MAX)
+	if (options.grants++ == GRANTS_MAX)
 		argp_error(state, "more than %d grants", GRANTS_MAX);
 	if (!strcmp(text, "all") || !strcmp(text, "all:ro")) {
 		*grant = (struct grant){ ELISA_ALL, 0, text[3] ? ELISA_READ : ELISA_WRITE };
-		options.grants++;
 		return;
 	}
-	words = sscanf(text, "%7[a-z]:%" SCNu32 ":%7s", kind, &id, rights);
-	if (words < 2 || (words == 3 && strcmp(rights, "ro")))
-		argp_error(state, "not a grant (all, vm:N, pid:N, uid:N, each perhaps with :ro): %s", text);
-	grant->id = id;
-	grant->rights = words == 3 ? ELISA_READ : ELISA_WRITE;
-	if (!strcmp(kind, "vm"))
-		grant->whom = ELISA_VM;
-	else if (!strcmp(kind, "pid"))
-		grant->whom = ELISA_PID;
-	else if (!strcmp(kind, "uid"))
-		grant->whom = ELISA_UID;
-	else
-		argp_error(state, "grants are to all, a vm, pid or uid, not to a %s", kind);
-	options.grants++;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const char *number = text + strlen(kinds[i].word);
+		unsigned long id;
+		char *end;
+
+		if (strncmp(text, kinds[i].word, (size_t)(number - text)) != 0)
+			continue;
+		id = strtoul(number, &end, 10);
+		if (*number < '0' || *number > '9' || id >= UINT32_MAX || (*end && strcmp(end, ":ro") != 0))
+			break;
+		*grant = (struct grant){ kinds[i].whom, (uint32_t)id, *end ? ELISA_READ : ELISA_WRITE };
+		return;
+	}
+	argp_error(state, "not a grant (all, vm:N, pid:N, uid:N, each perhaps with :ro): %s", text);
 }
 
 static void parse_ask(struct argp_state *state, const char *text)

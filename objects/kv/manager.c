@@ -55,18 +55,21 @@ static void on_signal(int signal)
 	stop = 1;
 }
 
-static uint64_t parse_size(struct argp_state *argp, const char *text)
+static uint64_t parse_size(struct argp_state *argp, const char *text, uint64_t most)
 {
-	char *end;
+	unsigned int shift = 0;
 	uint64_t number;
+	char *end;
 
 	errno = 0;
 	number = strtoull(text, &end, 0);
-	if (*end && strchr("KMG", *end) && !end[1] && number < 1ull << 30)
-		number <<= *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
-	else if (errno || end == text || *end || *text == '-')
-		argp_error(argp, "not a size: %s", text);
-	return number;
+	if (*end && strchr("KMG", *end) && !end[1])
+		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
+	else if (*end)
+		argp_error(argp, "not a number: %s", text);
+	if (errno || *text < '0' || *text > '9' || number > most >> shift)
+		argp_error(argp, "not a number up to %lu: %s", most, text);
+	return number << shift;
 }
 
 static uint32_t space_number(struct argp_state *argp, const char *name)
@@ -99,14 +102,17 @@ static char *parse_whom(struct argp_state *argp, char *text, struct grant *grant
 	}
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		size_t bytes = strlen(words[i].word);
+		unsigned long id;
 		char *end;
 
 		if (strncmp(text, words[i].word, bytes))
 			continue;
+		id = strtoul(text + bytes, &end, 10);
+		if (text[bytes] < '0' || text[bytes] > '9' || id >= UINT32_MAX || (*end && *end != '='))
+			break;
 		grant->whom = words[i].whom;
-		grant->id = (uint32_t)strtoul(text + bytes, &end, 10);
-		if (end != text + bytes && (!*end || *end == '='))
-			return end;
+		grant->id = (uint32_t)id;
+		return end;
 	}
 	argp_error(argp, "not all, vm:N, pid:N or uid:N: %s", text);
 	return NULL;
@@ -147,19 +153,19 @@ static error_t parse(int key, char *text, struct argp_state *argp)
 		options.name = text;
 		return 0;
 	case 'm':
-		options.memory_bytes = parse_size(argp, text);
+		options.memory_bytes = parse_size(argp, text, SIZE_MAX);
 		if (options.memory_bytes < KV_BYTES_MIN)
 			argp_error(argp, "at least 1M of memory");
 		return 0;
 	case 'h':
-		options.huge = parse_size(argp, text);
+		options.huge = parse_size(argp, text, SIZE_MAX);
 		return 0;
 	case 'g':
 	case 's':
 		parse_grant(argp, text, key == 's');
 		return 0;
 	case 'i':
-		options.stats_s = (unsigned int)parse_size(argp, text);
+		options.stats_s = (unsigned int)parse_size(argp, text, UINT32_MAX);
 		return 0;
 	case 'o':
 		options.flags |= ELISA_OBJECT_OUTLIVE;

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """elisa-memcached as a server, with the cache in its own process: clients that ask for much and read late, or not at all, too
 many of them, those that go before their answer; and its options."""
