@@ -348,7 +348,7 @@ static const struct argp_option option_list[] = {
 	{ 0 },
 };
 
-/* Clients are accepted as soon as the first one runs: what threads need is made before, as clients may take all files. */
+/* Clients, once they are accepted, may take all files: what threads need of those is made before the first runs. */
 static void start_threads(void)
 {
 	static int epoll[THREADS_MAX];
