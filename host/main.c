@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* elisa.ko: see docs/architecture.md. Here its parts are put together. */
 #include <asm/cpufeature.h>
+#include <asm/hypervisor.h>
 #include <asm/msr.h>
 #include <asm/vmx.h>
 #include <linux/module.h>
@@ -40,6 +41,9 @@ static int check_cpu(struct elisa_why *why)
 		return elisa_refuse(why, -EOPNOTSUPP, "this CPU lacks the INVEPT or INVVPID that is needed");
 	if (!boot_cpu_has(X86_FEATURE_GBPAGES))
 		return elisa_refuse(why, -EOPNOTSUPP, "this CPU has no pages of 1 GiB");
+	/* KVM would keep its VMCSs in memory then, where VMREAD and VMWRITE do not find them. */
+	if (hypervisor_is_type(X86_HYPER_MS_HYPERV))
+		return elisa_refuse(why, -EOPNOTSUPP, "this host is a guest of Hyper-V, whose VMCS is another one");
 	if (boot_cpu_has_bug(X86_BUG_L1TF) && !ignore_l1tf)
 		return elisa_refuse(why, -EOPNOTSUPP,
 				    "this CPU has L1TF, which VMFUNC does not guard against (ignore_l1tf=1 overrides)");

@@ -79,7 +79,7 @@ def locks(test, rounds=150):
 
 
 def ended(test):
-    """A call of the host's waits for a lock when the call that has it is ended with its object: all that waits comes to an end."""
+    """A call of the host's waits for a lock when the call that has it is ended with its object: both come to an end."""
     test.elisa(call_limit_ms=1_000_000, lock_limit_us=100_000_000)
     (one, _), manager = start(test)
     holder = one.start(f"exec {program(test, one)} count 1 4000000000")

@@ -96,6 +96,7 @@ int main(int count, char **arguments)
 		test_refusals(attachment, heap);
 	}
 	test_all(attachment, heap);
+	expect("share what goes with the attachment", elisa_share(attachment, heap, BYTES, 0, &buffer), 0);
 	elisa_detach(attachment);
 	free(heap);
 	puts("shared");
