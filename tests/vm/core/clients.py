@@ -90,7 +90,7 @@ def vmcall(test):
     for options in ({}, {"vetted": True, "direct": True}):
         manager = test.manager("counter", name="kv", grant="all", **options)
         refused = guest.run(f"{test.program(guest, 'call-many')} kv vmcall 1 1")
-        test.check(refused.status and "vetted" in refused.err, f"the host's version serves an object with {options}: {refused.err}")
+        test.check(refused.status and "vetted" in refused.err, f"executed for an object with {options}: {refused.err}")
         manager.stop()
 
 
