@@ -75,15 +75,23 @@ ELISA_ENTRY(vswitch_open, uint64_t where)
 	return result;
 }
 
+/* Is the port the caller's, or what is left of one that was? */
+static int port_is_left(const struct elisa_info *info, const struct vswitch_state *state, uint64_t number)
+{
+	return number < VSWITCH_PORTS_MAX && VSWITCH_IS(state->ports[vswitch_index(number, VSWITCH_PORTS_MAX)].claimed,
+							(uint64_t)info->attachment + 1);
+}
+
+/* One that was cut short is finished when it is repeated: who is told that the port is none of his may rely on it. */
 ELISA_ENTRY(vswitch_close, uint64_t number)
 {
 	struct vswitch_state *state = state_of(info);
 	long result = -ENOTCONN;
 
-	if (!state || !port_of(info, state, number))
+	if (!state || !port_is_left(info, state, number))
 		return result;
 	elisa_lock(&state->lock, info);
-	if (port_of(info, state, number)) {
+	if (port_is_left(info, state, number)) {
 		port_free(info, state, (uint32_t)number);
 		result = 0;
 	}

@@ -119,7 +119,8 @@ struct vswitch_counters {
  *                                    alignment, a field), EFAULT (memory that is not shared), EPERM (the manager does
  *                                    not allow that address, or promiscuous mode), EROFS (the attachment is read-only,
  *                                    or the switch of another version)
- *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow
+ *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow. To be repeated if it was
+ *                                    cut short: until 0 or ENOTCONN packets may come
  *   vswitch_send(port, queue, count) packets out of the first COUNT slots of that tx array: how many slots were taken
  *                                    (delivered, or dropped and counted). Fewer than COUNT: the rest stays the
  *                                    caller's, call again. EINVAL

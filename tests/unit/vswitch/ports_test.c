@@ -424,7 +424,7 @@ static void cut_short(void **test)
 	assert_int_equal(ring_of(1, 0)->filled, rx->filled);
 }
 
-/* Opening, or closing, was cut short: who opens next takes it apart. */
+/* Opening, or closing, was cut short: who opens next takes it apart, or who closes it. */
 static void half_a_port(void **test)
 {
 	(void)test;
@@ -441,6 +441,14 @@ static void half_a_port(void **test)
 	client_config(3, 1, 1);
 	address_store(client_config(3, 1, 1)->mac, mac(1));
 	assert_int_equal(client_open(3), 1);
+	/* So does who repeats closing it: nothing is left when he is told that the port is none of his. */
+	state->ports[1].owner = 0;
+	state->open &= ~VSWITCH_BIT(1);
+	assert_int_equal(vswitch_close(&clients[2].info, 1), -ENOTCONN);
+	assert_int_equal(vswitch_close(&clients[3].info, 1), 0);
+	assert_int_equal(state->ports[1].claimed, 0);
+	assert_true(state->ports[1].rx[0].live == VSWITCH_NO_SERIAL);
+	assert_int_equal(vswitch_close(&clients[3].info, 1), -ENOTCONN);
 }
 
 int main(void)
