@@ -25,9 +25,9 @@ static void memory_event(enum rte_mem_event event, const void *address, size_t b
 	(void)argument;
 	pthread_mutex_lock(&lock);
 	for (struct net_connection *each = connections; each; each = each->next) {
-		if (event == RTE_MEM_EVENT_ALLOC)
+		if (event == RTE_MEM_EVENT_ALLOC && !each->lost)
 			net_memory_added(&each->memory, (uintptr_t)address, bytes);
-		else
+		else if (event == RTE_MEM_EVENT_FREE)
 			net_memory_removed(&each->memory, (uintptr_t)address, bytes);
 	}
 	pthread_mutex_unlock(&lock);
@@ -141,6 +141,17 @@ int net_connection_refresh(struct net_connection *connection)
 	pthread_mutex_unlock(&lock);
 	rte_mcfg_mem_read_unlock();
 	return error;
+}
+
+void net_connection_revoke(struct net_connection *connection, int error)
+{
+	rte_mcfg_mem_read_lock();
+	pthread_mutex_lock(&lock);
+	net_memory_revoke(&connection->memory);
+	if (connection->started)
+		connection->lost = error;
+	pthread_mutex_unlock(&lock);
+	rte_mcfg_mem_read_unlock();
 }
 
 void net_connection_put(struct net_connection *connection)

@@ -8,6 +8,7 @@
 #ifndef NET_ELISA_DRIVER_H
 #define NET_ELISA_DRIVER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,6 +37,7 @@ extern int net_elisa_logtype;
 #define NET_BOUNCE_BYTES (64 << 10)
 #define NET_NO_MAC 1       /* in the lower 16 bits: it is nobody's */
 #define NET_SPARE_SLOTS 64 /* rings of a port that the program uses one way only */
+#define NET_TRIES 32       /* of what was cut short */
 
 /* Two fields that lie beside each other are read and written as one. */
 typedef uint64_t __attribute__((may_alias)) net_word;
@@ -148,16 +150,25 @@ struct net_port {
 	struct rte_intr_handle *interrupts;
 };
 
+/* The VM was stopped, a call took too long, or a lock was taken from it meanwhile: the next one may succeed. */
+static inline bool net_passing(long error)
+{
+	return error == -EINTR || error == -ETIME || error == -ECANCELED || error == -EAGAIN;
+}
+
 /* connection.c */
 struct net_connection *net_connection_get(const char *object, enum elisa_scheme scheme, int *error);
 int net_connection_refresh(struct net_connection *connection); /* before its first port is started */
+/* Takes all memory from the switch. If ports are started they lose it, and the connection is of no use any more. */
+void net_connection_revoke(struct net_connection *connection, int error);
 void net_connection_put(struct net_connection *connection);
 
 /* port.c: all functions return 0 or a negative errno. */
 extern const struct eth_dev_ops net_ops;
-int net_port_open(struct net_port *port); /* with what the ethdev says now */
-void net_port_close(struct net_port *port);
-int net_port_flags(struct net_port *port);            /* tells the switch of changes */
+int net_port_prepare(struct net_port *port); /* before it is opened: it has a connection, and that shares memory */
+int net_port_open(struct net_port *port);    /* with what the ethdev says now */
+void net_port_close(struct net_port *port);  /* afterwards the switch reaches nothing of what was the port's */
+int net_port_flags(struct net_port *port);   /* tells the switch of changes */
 void net_port_lost(struct net_port *port, int error); /* a call has failed: the link is down */
 void net_port_forget_alarm(struct net_port *port);
 static inline struct net_port *net_port(struct rte_eth_dev *device)

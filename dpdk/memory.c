@@ -181,6 +181,12 @@ void net_memory_destroy(struct net_memory *memory)
 	memory->cell = NULL;
 }
 
+void net_memory_revoke(struct net_memory *memory)
+{
+	unshare_all(memory);
+	memory->stale = true;
+}
+
 int net_memory_refresh(struct net_memory *memory)
 {
 	if (!memory->stale && memory->shared < NET_BUFFERS_MAX / 2)

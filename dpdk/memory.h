@@ -52,6 +52,8 @@ int net_memory_create(struct net_memory *memory, struct elisa_attachment *attach
 void net_memory_destroy(struct net_memory *memory);
 /* Shares all anew if that has changed a lot; nobody may be using it. */
 int net_memory_refresh(struct net_memory *memory);
+/* Takes back all that is shared; it is to be refreshed before it is used again. Where things are is not changed. */
+void net_memory_revoke(struct net_memory *memory);
 /* EAL has got, or gives back, this. */
 void net_memory_added(struct net_memory *memory, uintptr_t start, size_t bytes);
 void net_memory_removed(struct net_memory *memory, uintptr_t start, size_t bytes);

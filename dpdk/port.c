@@ -143,6 +143,34 @@ static const char *open_hint(long error)
 	}
 }
 
+/* Did the switch say no, so that nothing is open? Other errors may have ended the call when it had taken place. */
+static bool refused(const struct net_port *port, long error)
+{
+	switch (error) {
+	case -ENOSPC:
+	case -EEXIST:
+	case -EPERM:
+	case -EINVAL:
+	case -EROFS:
+		return true;
+	case -EADDRINUSE: /* the host's too, while the VM has memory where calls take place; then no call is made */
+		return elisa_call2(&port->connection->functions.counters, VSWITCH_PORTS_MAX, 0) == -ENOTCONN;
+	default:
+		return false;
+	}
+}
+
+static int open_failed(struct net_port *port, int error)
+{
+	NET_LOG(ERR, "%s: the switch %s refuses the port: %s", port->data->name, port->connection->object,
+		open_hint(error));
+	if (error == -ESHUTDOWN || error == -ENOTCONN)
+		port->connection->lost = error;
+	if (!refused(port, error))
+		net_connection_revoke(port->connection, error);
+	return error;
+}
+
 int net_port_open(struct net_port *port)
 {
 	struct vswitch_config *config = &port->shared->config;
@@ -167,13 +195,8 @@ int net_port_open(struct net_port *port)
 		config->flags = wanted_flags(port);
 		number = elisa_call1(open, where);
 	}
-	if (number < 0) {
-		NET_LOG(ERR, "%s: the switch %s refuses the port: %s", port->data->name, port->connection->object,
-			open_hint(number));
-		if (number == -ESHUTDOWN || number == -ENOTCONN)
-			port->connection->lost = (int)number;
-		return (int)number;
-	}
+	if (number < 0)
+		return open_failed(port, (int)number);
 	port->number = number;
 	port->lost = 0;
 	port->open = true;
@@ -183,14 +206,29 @@ int net_port_open(struct net_port *port)
 	return 0;
 }
 
+/* A call that was cut short may have closed it wholly, in part, or not. */
+static long call_close(const struct net_port *port)
+{
+	unsigned int try = 0;
+	long error;
+
+	do
+		error = elisa_call1(&port->connection->functions.close, port->number);
+	while (net_passing(error) && ++try < NET_TRIES);
+	return error;
+}
+
 void net_port_close(struct net_port *port)
 {
+	long error;
+
 	if (!port->open)
 		return;
-	if (!port->lost) {
+	if (!port->lost)
 		net_counters_keep(port);
-		elisa_call1(&port->connection->functions.close, port->number);
-	}
+	error = call_close(port);
+	if (error && error != -ENOTCONN)
+		net_connection_revoke(port->connection, (int)error);
 	port->open = false;
 }
 
@@ -215,6 +253,13 @@ static int reconnect(struct net_port *port)
 	port->connection = new;
 	NET_LOG(NOTICE, "%s: connected to %s again", port->data->name, port->object);
 	return 0;
+}
+
+int net_port_prepare(struct net_port *port)
+{
+	int error = reconnect(port);
+
+	return error ? error : net_connection_refresh(port->connection);
 }
 
 static void set_states(struct rte_eth_dev_data *data, uint8_t state)
@@ -251,16 +296,14 @@ static int start_queues(struct rte_eth_dev *device)
 	return error;
 }
 
-static int start(struct rte_eth_dev *device)
+static int start_once(struct rte_eth_dev *device)
 {
 	struct net_port *port = net_port(device);
 	struct rte_eth_dev_data *data = device->data;
 	uint16_t filled = 0;
-	int error = reconnect(port);
+	int error = net_port_prepare(port);
 
 	port->lost = 0;
-	if (!error)
-		error = net_connection_refresh(port->connection);
 	for (; !error && filled < data->nb_rx_queues; filled++) {
 		struct net_rx_queue *queue = data->rx_queues[filled];
 
@@ -293,6 +336,17 @@ empty:
 	return error;
 }
 
+static int start(struct rte_eth_dev *device)
+{
+	unsigned int try = 0;
+	int error;
+
+	do
+		error = start_once(device);
+	while (net_passing(error) && ++try < NET_TRIES);
+	return error;
+}
+
 static int stop(struct rte_eth_dev *device)
 {
 	struct net_port *port = net_port(device);
@@ -301,10 +355,10 @@ static int stop(struct rte_eth_dev *device)
 	for (uint16_t i = 0; i < data->nb_tx_queues; i++)
 		((struct net_tx_queue *)data->tx_queues[i])->off = true;
 	net_interrupts_destroy(device);
+	port->connection->started--;
 	/* After it the switch writes into none of the mbufs. */
 	net_port_close(port);
 	net_port_forget_alarm(port);
-	port->connection->started--;
 	for (uint16_t i = 0; i < data->nb_rx_queues; i++)
 		net_rx_queue_empty(data->rx_queues[i]);
 	set_states(data, RTE_ETH_QUEUE_STATE_STOPPED);
@@ -319,11 +373,11 @@ static int close_port(struct rte_eth_dev *device)
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return 0;
+	net_port_close(port);
 	for (uint16_t i = 0; i < device->data->nb_rx_queues; i++)
 		net_rx_queue_release(device, i);
 	for (uint16_t i = 0; i < device->data->nb_tx_queues; i++)
 		net_tx_queue_release(device, i);
-	net_port_close(port);
 	net_port_forget_alarm(port);
 	net_connection_put(port->connection);
 	rte_free(port->shared);

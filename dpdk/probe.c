@@ -138,6 +138,7 @@ static int make_port(struct rte_eth_dev *device, const struct arguments *argumen
 {
 	struct net_port *port = net_port(device);
 	int error;
+	unsigned int try = 0;
 
 	port->data = device->data;
 	port->queues = arguments->queues;
@@ -154,7 +155,11 @@ static int make_port(struct rte_eth_dev *device, const struct arguments *argumen
 	if (!port->connection)
 		return error;
 	/* Is all of it allowed, and which name and address are the port's? */
-	error = net_port_open(port);
+	do {
+		error = net_port_prepare(port);
+		if (!error)
+			error = net_port_open(port);
+	} while (net_passing(error) && ++try < NET_TRIES);
 	if (error)
 		net_connection_put(port->connection);
 	else

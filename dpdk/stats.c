@@ -36,7 +36,7 @@ static int read_all(struct net_port *port, struct vswitch_counters *counters)
 	error = elisa_call2(&port->connection->functions.counters, port->number,
 			    net_memory_where(&port->connection->memory, &port->shared->counters));
 	if (error < 0) {
-		if (error != -EINTR && error != -ETIME && error != -ECANCELED)
+		if (!net_passing(error))
 			net_port_lost(port, (int)error);
 		return (int)error;
 	}

@@ -180,8 +180,7 @@ static struct packets put_any(struct net_tx_queue *queue, struct rte_mbuf **mbuf
 
 static __rte_noinline uint16_t failed(struct net_tx_queue *queue, long error)
 {
-	/* The VM was stopped, a call took too long, or a lock was taken from it meanwhile: the next one may succeed. */
-	if (error != -EINTR && error != -ETIME && error != -ECANCELED && error != -EAGAIN)
+	if (!net_passing(error))
 		net_port_lost(queue->port, error);
 	return 0;
 }

@@ -39,6 +39,10 @@ static struct elisa_attachment *attachments;
 static uint64_t serial, value, calls;
 static unsigned int buffers, buffers_max = ELISA_EXCHANGES_EACH;
 static int failure, take = -1;
+static struct cut {
+	unsigned int count;
+	int error, done;
+} cuts[FAKE_COUNTERS + 1];
 
 static _Thread_local char reason[128] = "nothing has failed";
 
@@ -65,6 +69,11 @@ void fake_value(uint64_t new)
 void fake_fail(int error)
 {
 	failure = error;
+}
+
+void fake_cut(enum fake_function function, int error, unsigned int count, int done)
+{
+	cuts[function] = (struct cut){ count, error, done };
 }
 
 void fake_restart(void)
@@ -252,13 +261,11 @@ uint32_t elisa_attachment_number(const struct elisa_attachment *attachment)
 	return attachment->info.attachment;
 }
 
-enum { OPEN, CLOSE, SEND, SET, COUNTERS };
-
 int elisa_function_find(struct elisa_attachment *attachment, const char *name, struct elisa_function *function)
 {
 	static const char *const names[] = {
-		[OPEN] = "vswitch_open", [CLOSE] = "vswitch_close",       [SEND] = "vswitch_send",
-		[SET] = "vswitch_set",   [COUNTERS] = "vswitch_counters",
+		[FAKE_OPEN] = "vswitch_open", [FAKE_CLOSE] = "vswitch_close",       [FAKE_SEND] = "vswitch_send",
+		[FAKE_SET] = "vswitch_set",   [FAKE_COUNTERS] = "vswitch_counters",
 	};
 
 	for (uint32_t index = 0; index < sizeof(names) / sizeof(*names); index++) {
@@ -270,30 +277,40 @@ int elisa_function_find(struct elisa_attachment *attachment, const char *name, s
 	return fail(-ENOENT, "no such function");
 }
 
+static long call(const struct elisa_info *info, uint32_t function, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	switch (function) {
+	case FAKE_OPEN:
+		return vswitch_open(info, a0);
+	case FAKE_CLOSE:
+		return vswitch_close(info, a0);
+	case FAKE_SEND:
+		return vswitch_send(info, a0, a1, take >= 0 && (uint64_t)take < a2 ? (uint64_t)take : a2);
+	case FAKE_SET:
+		return vswitch_set(info, a0, a1, a2);
+	case FAKE_COUNTERS:
+		return vswitch_counters(info, a0, a1);
+	default:
+		abort();
+	}
+}
+
 long elisa_call(const struct elisa_function *function, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
 	const struct elisa_attachment *attachment = function->attachment;
-	const struct elisa_info *info = &attachment->info;
+	struct cut *cut = &cuts[function->index];
 
 	(void)a3;
 	(void)a4;
 	__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);
 	if (failure || attachment->dead)
 		return failure ? failure : -ESHUTDOWN;
-	switch (function->index) {
-	case OPEN:
-		return vswitch_open(info, a0);
-	case CLOSE:
-		return vswitch_close(info, a0);
-	case SEND:
-		return vswitch_send(info, a0, a1, take >= 0 && (uint64_t)take < a2 ? (uint64_t)take : a2);
-	case SET:
-		return vswitch_set(info, a0, a1, a2);
-	case COUNTERS:
-		return vswitch_counters(info, a0, a1);
-	default:
-		abort();
-	}
+	if (!cut->count)
+		return call(&attachment->info, function->index, a0, a1, a2);
+	cut->count--;
+	if (cut->done)
+		call(&attachment->info, function->index, a0, a1, a2);
+	return cut->error;
 }
 
 long elisa_call0(const struct elisa_function *function)

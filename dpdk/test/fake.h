@@ -11,6 +11,13 @@ void fake_value(uint64_t value);
 /* From now on calls fail with that error; 0: they do not. */
 void fake_fail(int error);
 
+/*
+ * The next COUNT calls of that function fail with that error: the host has cut them short, before they did anything, or
+ * (DONE) after all of it.
+ */
+enum fake_function { FAKE_OPEN, FAKE_CLOSE, FAKE_SEND, FAKE_SET, FAKE_COUNTERS };
+void fake_cut(enum fake_function function, int error, unsigned int count, int done);
+
 /* The manager ends and starts anew: calls of attachments that there are fail, the switch is empty. */
 void fake_restart(void);
 

@@ -11,22 +11,6 @@
 #include "fake.h"
 #include "ports.h"
 
-static void send_one(const struct port *from, const struct rte_ether_addr *to, uint32_t bytes, uint32_t seed)
-{
-	struct rte_mbuf *mbuf = packet(from, to, bytes, seed, bytes > 2000 ? 2000 : 0);
-
-	assert_int_equal(rte_eth_tx_burst(from->id, 0, &mbuf, 1), 1);
-}
-
-static void receive_one(const struct port *port, uint32_t bytes, uint32_t seed)
-{
-	struct rte_mbuf *mbuf;
-
-	receive(port, 0, &mbuf, 1);
-	packet_check(mbuf, bytes, seed);
-	receive_nothing(port, 0);
-}
-
 static void tells_the_truth(void **state)
 {
 	struct port a = port_make("name=a,queues=3,mac=02:00:00:00:12:34", NULL);

@@ -196,3 +196,19 @@ void receive_nothing(const struct port *port, uint16_t queue)
 
 	assert_int_equal(rte_eth_rx_burst(port->id, queue, mbufs, 32), 0);
 }
+
+void send_one(const struct port *from, const struct rte_ether_addr *to, uint32_t bytes, uint32_t seed)
+{
+	struct rte_mbuf *mbuf = packet(from, to, bytes, seed, bytes > 2000 ? 2000 : 0);
+
+	assert_int_equal(rte_eth_tx_burst(from->id, 0, &mbuf, 1), 1);
+}
+
+void receive_one(const struct port *port, uint32_t bytes, uint32_t seed)
+{
+	struct rte_mbuf *mbuf;
+
+	receive(port, 0, &mbuf, 1);
+	packet_check(mbuf, bytes, seed);
+	receive_nothing(port, 0);
+}

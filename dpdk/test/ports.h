@@ -54,4 +54,8 @@ void packet_check(struct rte_mbuf *mbuf, uint32_t bytes, uint32_t seed);
 void receive(const struct port *port, uint16_t queue, struct rte_mbuf **mbufs, unsigned int count);
 void receive_nothing(const struct port *port, uint16_t queue);
 
+/* One packet of a first queue: sent; received, and nothing more. */
+void send_one(const struct port *from, const struct rte_ether_addr *to, uint32_t bytes, uint32_t seed);
+void receive_one(const struct port *port, uint32_t bytes, uint32_t seed);
+
 #endif
