@@ -15,6 +15,11 @@
 
 #define STEAL_TRIES 64 /* pages that are looked at before a stripe evicts its own */
 
+/* What a repair costs: in blocks that it looks at, for an item as many more. A stripe that has so much does not grow.
+ */
+#define REPAIR_ITEM 10
+#define REPAIR_MAX 24576
+
 static inline uint32_t *owner_of(const struct kv_state *state, uint32_t page)
 {
 	return (uint32_t *)kv_at(state, state->owners_at) + page;
@@ -29,6 +34,22 @@ static inline uint64_t *first_bucket(const struct kv_state *state, const struct 
 {
 	return (uint64_t *)kv_at(state, state->buckets_at) +
 	       ((uint64_t)number_of(state, stripe) << state->bucket_shift);
+}
+
+static inline uint32_t group_of(const struct kv_state *state, uint32_t stripe)
+{
+	return stripe >> state->group_shift;
+}
+
+static inline struct kv_group *group_at(const struct kv_state *state, uint32_t group)
+{
+	return (struct kv_group *)kv_at(state, state->groups_at) + group;
+}
+
+/* The first of the pages that may be the stripe's; there are group_pages. */
+static inline uint32_t first_page(const struct kv_state *state, uint32_t stripe)
+{
+	return group_of(state, stripe) * state->group_pages;
 }
 
 /* A chain of blocks, given back at once. */
@@ -131,13 +152,14 @@ static inline void chain_repair(const struct kv_state *state, struct kv_stripe *
 static APART void stripe_repair(const struct kv_state *state, struct kv_stripe *stripe)
 {
 	uint32_t number = number_of(state, stripe), words = 1u << (state->page_shift - 6);
+	uint32_t first = first_page(state, number), end = first + state->group_pages;
 	uint64_t *marks = kv_at(state, state->marks_at), *bucket = first_bucket(state, stripe);
 
 	KV_WRITE(stripe->repairs, stripe->repairs + 1);
 	stripe->free = stripe->free_count = stripe->pages = 0;
 	KV_WRITE(stripe->items, 0);
 	KV_WRITE(stripe->bytes, 0);
-	for (uint32_t page = 0; page < state->pages; page++) {
+	for (uint32_t page = first; page < end; page++) {
 		if (KV_READ(*owner_of(state, page)) != number + 1)
 			continue;
 		stripe->pages++;
@@ -146,7 +168,7 @@ static APART void stripe_repair(const struct kv_state *state, struct kv_stripe *
 	}
 	for (uint32_t i = 0; i < 1u << state->bucket_shift; i++)
 		chain_repair(state, stripe, bucket + i, marks);
-	for (uint32_t page = 0; page < state->pages; page++) {
+	for (uint32_t page = first; page < end; page++) {
 		if (KV_READ(*owner_of(state, page)) == number + 1)
 			page_free(state, stripe, marks, page);
 	}
@@ -162,22 +184,24 @@ static inline void stripe_lock(const struct kv_call *call, struct kv_stripe *str
  * A page that is nobody's yet. The next one's number is raised after it was taken, by whoever sees that it was: if
  * there is one who does not live to do it, the next does.
  */
-static inline int page_take(struct kv_state *state, struct kv_stripe *stripe)
+static inline int page_take(const struct kv_state *state, struct kv_stripe *stripe)
 {
-	uint32_t page = KV_READ(state->page_next);
+	uint32_t number = number_of(state, stripe), first = first_page(state, number);
+	struct kv_group *group = group_at(state, group_of(state, number));
+	uint32_t page = KV_READ(group->page_next);
 
-	while (page < state->pages) {
+	while (page < state->group_pages) {
 		uint32_t owner = 0, mine = page;
-		int taken = __atomic_compare_exchange_n(owner_of(state, mine), &owner, number_of(state, stripe) + 1, 0,
+		int taken = __atomic_compare_exchange_n(owner_of(state, first + mine), &owner, number + 1, 0,
 							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 
-		if (__atomic_compare_exchange_n(&state->page_next, &page, mine + 1, 0, __ATOMIC_SEQ_CST,
+		if (__atomic_compare_exchange_n(&group->page_next, &page, mine + 1, 0, __ATOMIC_SEQ_CST,
 						__ATOMIC_SEQ_CST))
 			page = mine + 1;
 		if (!taken)
 			continue;
 		stripe->pages++;
-		page_free(state, stripe, NULL, mine);
+		page_free(state, stripe, NULL, first + mine);
 		return 1;
 	}
 	return 0;
@@ -231,10 +255,12 @@ static inline void page_empty(const struct kv_state *state, struct kv_stripe *st
 static APART int page_steal(const struct kv_call *call, struct kv_stripe *stripe, int any)
 {
 	struct kv_state *state = call->state;
-	uint32_t share = state->pages / state->stripes;
+	uint32_t share = state->pages / state->stripes, number = number_of(state, stripe);
+	struct kv_group *group = group_at(state, group_of(state, number));
 
 	for (uint32_t try = 0; try < STEAL_TRIES; try++) {
-		uint32_t page = __atomic_fetch_add(&state->page_hand, 1, __ATOMIC_RELAXED) % state->pages;
+		uint32_t hand = __atomic_fetch_add(&group->page_hand, 1, __ATOMIC_RELAXED) % state->group_pages;
+		uint32_t page = first_page(state, number) + hand;
 		uint32_t owner = KV_READ(*owner_of(state, page));
 		struct kv_stripe *other = stripe_at(state, owner - 1);
 		int error;
@@ -250,7 +276,7 @@ static APART int page_steal(const struct kv_call *call, struct kv_stripe *stripe
 			page_empty(state, other, page);
 			other->pages--;
 			stripe->pages++;
-			KV_WRITE(*owner_of(state, page), number_of(state, stripe) + 1);
+			KV_WRITE(*owner_of(state, page), number + 1);
 			page_free(state, stripe, NULL, page);
 			elisa_unlock(&other->lock, call->info);
 			return 1;
@@ -295,9 +321,15 @@ static APART int evict(const struct kv_call *call, struct kv_stripe *stripe, uin
 	return stripe->free_count != before;
 }
 
+/* Would its repair still be done in time with one page more? */
+static inline int stripe_may_grow(const struct kv_state *state, const struct kv_stripe *stripe)
+{
+	return ((uint64_t)stripe->pages << state->page_shift) + (uint64_t)stripe->items * REPAIR_ITEM < REPAIR_MAX;
+}
+
 /*
  * So many blocks, which lead to each other; 0: there is no room. What is small makes room among its stripe's own, once
- * that has its share of pages; what is large takes pages from all in turn.
+ * that has its share of pages; what is large takes pages from all in turn, as long as the stripe may grow.
  */
 static inline uint32_t blocks_take(const struct kv_call *call, uint32_t count, uint32_t keep)
 {
@@ -307,9 +339,11 @@ static inline uint32_t blocks_take(const struct kv_call *call, uint32_t count, u
 	int large = count > (share << state->page_shift) / 4;
 
 	while (__builtin_expect(stripe->free_count < count, 0)) {
-		if (page_take(state, stripe))
+		int grows = stripe->pages < share || stripe_may_grow(state, stripe);
+
+		if (grows && page_take(state, stripe))
 			continue;
-		if ((large || stripe->pages < share) && page_steal(call, stripe, large))
+		if ((large ? grows : stripe->pages < share) && page_steal(call, stripe, large))
 			continue;
 		if (!evict(call, stripe, keep) && !page_steal(call, stripe, 1))
 			return 0;

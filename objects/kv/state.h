@@ -7,6 +7,10 @@
  * Items are chains of blocks of 128 bytes. Blocks lie in pages; a page belongs to a stripe, or to nobody yet. A stripe
  * is a part of the hash table with the items in it, and all that only they need: a lock, a list of free blocks. Two
  * calls for keys in different stripes write no line in common.
+ *
+ * Whoever takes the lock of a dead call repairs the stripe while he holds it. So that he is done before it is taken
+ * from him, all that a repair looks at is of a size that does not grow with the cache: the stripe has a few pages, and
+ * those that may be its own are its group's.
  */
 #ifndef ELISA_KV_STATE_H
 #define ELISA_KV_STATE_H
@@ -16,14 +20,14 @@
 #include "kv.h"
 
 #define KV_MAGIC 0x656863616320766bull
-#define KV_VERSION 0x6b760001u /* written last: all else is in place */
+#define KV_VERSION 0x6b760002u /* written last: all else is in place */
 #define KV_BLOCK 128
-#define KV_ITEM_DATA 88   /* bytes of key and value in an item's first block */
-#define KV_BLOCK_DATA 120 /* in each block after it */
-#define KV_ROWS 256       /* attachments, or groups of them that share all; 0 has no rights */
-#define KV_STRIPES_MAX 16384
-#define KV_STRIPE_PAGES 4 /* at least, if there are so many */
-#define KV_PAGE_SHIFT 9   /* blocks of a page: 64 KiB, fewer in a small cache */
+#define KV_ITEM_DATA 88        /* bytes of key and value in an item's first block */
+#define KV_BLOCK_DATA 120      /* in each block after it */
+#define KV_ROWS 256            /* attachments, or groups of them that share all; 0 has no rights */
+#define KV_STRIPE_PAGES 4      /* at least, and less than twice as many, if there are so many */
+#define KV_GROUP_STRIPES 1024u /* that have their pages from each other */
+#define KV_PAGE_SHIFT 9        /* blocks of a page: 64 KiB, fewer in a small cache */
 #define KV_BYTES_MIN (1u << 20)
 
 /* An item's first block. It never changes once it is in the table, but for expiry, `bytes` (its state), and chain. */
@@ -69,6 +73,13 @@ struct kv_stripe {
 
 _Static_assert(sizeof(struct kv_stripe) == 128 || sizeof(struct kv_stripe) == 64, "a stripe has lines of its own");
 
+/* Stripes with numbers that follow each other, and pages likewise: they are theirs, whichever of them has which. */
+struct kv_group {
+	/* Pages, counted from its first: handed out in order, then taken from one another. */
+	uint32_t page_next;
+	uint32_t page_hand;
+} __attribute__((aligned(64)));
+
 /* What an attachment may do, found by its value (KV_VALUE()); and in another line, what it did. */
 struct kv_row {
 	uint64_t read, write; /* the manager's: name spaces, by bits; KV_OWN is always its own */
@@ -91,15 +102,14 @@ struct kv_state {
 	uint64_t stripes_at, buckets_at, used_at, marks_at, owners_at, blocks_at; /* offsets */
 	uint64_t secret[2]; /* of the hash, so that nobody can aim at a bucket; odd */
 	uint64_t bytes;
+	uint64_t groups_at;
+	uint32_t group_shift; /* stripes of a group */
+	uint32_t group_pages;
 
 	/* The manager's: the clock. */
 	uint32_t seconds __attribute__((aligned(64)));
 	uint32_t clock_reserved;
 	uint64_t unix_base; /* seconds since 1970, when the clock was at 0 */
-
-	/* Pages: handed out in order, then taken from one another. */
-	uint32_t page_next __attribute__((aligned(64)));
-	uint32_t page_hand;
 
 	/* Of each name space: epoch << 32 | second of the next one, 0: none. Shared ones first, then those of the rows.
 	 */
@@ -107,9 +117,9 @@ struct kv_state {
 	char names[KV_SPACES][KV_SPACE_NAME];
 	struct kv_row rows[KV_ROWS];
 	/*
-	 * Then: struct kv_stripe[stripes]; uint64_t[buckets], count of changes << 32 | first block; uint32_t[blocks],
-	 * when its item was last used, KV_USED_*; uint64_t[blocks / 64], for repairs; uint32_t[pages], the stripe + 1;
-	 * blocks.
+	 * Then: struct kv_stripe[stripes]; struct kv_group[], of each KV_GROUP_STRIPES of them one; uint64_t[buckets],
+	 * count of changes << 32 | first block; uint32_t[blocks], when its item was last used, KV_USED_*;
+	 * uint64_t[blocks / 64], for repairs; uint32_t[pages], the stripe + 1; blocks.
 	 */
 };
 
@@ -150,22 +160,24 @@ static inline uint64_t kv_line(uint64_t offset)
 /* Where all lies in so many bytes. 0, or -EINVAL: there are too few. The memory is all zeros before. */
 static inline int kv_state_init(struct kv_state *state, uint64_t bytes, uint32_t page_shift, const uint64_t secret[2])
 {
-	uint64_t each = KV_BLOCK + sizeof(uint32_t) + sizeof(uint64_t) + 1, at, pages, stripes = 1, buckets;
+	uint64_t each = KV_BLOCK + sizeof(uint32_t) + sizeof(uint64_t) + 1, at, pages, stripes = 1, buckets, groups;
 
 	if (page_shift < 6 || page_shift > KV_PAGE_SHIFT || bytes < sizeof(*state) + (each << page_shift))
 		return -EINVAL;
 	pages = (bytes - sizeof(*state)) / (each << page_shift);
 	if (pages << page_shift > 0xffffffffull)
 		pages = 0xffffffffull >> page_shift;
-	while (stripes * 2 * KV_STRIPE_PAGES <= pages && stripes < KV_STRIPES_MAX)
+	while (stripes * 2 * KV_STRIPE_PAGES <= pages)
 		stripes *= 2;
-	for (;; pages--) {
+	groups = stripes > KV_GROUP_STRIPES ? stripes / KV_GROUP_STRIPES : 1;
+	for (pages -= pages % groups;; pages -= groups) {
 		if (!pages)
 			return -EINVAL;
 		for (buckets = 8 * stripes; buckets * 2 <= pages << page_shift;)
 			buckets *= 2;
 		state->stripes_at = at = kv_line(sizeof(*state));
-		state->buckets_at = at = kv_line(at + stripes * sizeof(struct kv_stripe));
+		state->groups_at = at = kv_line(at + stripes * sizeof(struct kv_stripe));
+		state->buckets_at = at = kv_line(at + groups * sizeof(struct kv_group));
 		state->used_at = at = kv_line(at + buckets * sizeof(uint64_t));
 		state->marks_at = at = kv_line(at + (pages << page_shift) * sizeof(uint32_t));
 		state->owners_at = at = kv_line(at + ((pages << page_shift) / 64) * sizeof(uint64_t));
@@ -180,6 +192,8 @@ static inline int kv_state_init(struct kv_state *state, uint64_t bytes, uint32_t
 	state->blocks = (uint32_t)(pages << page_shift);
 	state->bucket_mask = (uint32_t)(buckets - 1);
 	state->bucket_shift = (uint32_t)__builtin_ctzll(buckets / stripes);
+	state->group_shift = (uint32_t)__builtin_ctzll(stripes / groups);
+	state->group_pages = (uint32_t)(pages / groups);
 	state->secret[0] = secret[0] | 1;
 	state->secret[1] = secret[1] | 1;
 	state->bytes = bytes;

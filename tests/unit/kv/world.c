@@ -148,6 +148,8 @@ static const char *check_stripe(const struct kv_state *of, uint8_t *seen, uint32
 	for (uint32_t page = 0; page < of->pages; page++) {
 		pages += *owner_of(of, page) == number + 1;
 		has_first |= !page && *owner_of(of, page) == number + 1;
+		if (*owner_of(of, page) == number + 1 && page - first_page(of, number) >= of->group_pages)
+			return "a page of another group's";
 	}
 	if (pages != stripe->pages || free_blocks != stripe->free_count || items != stripe->items ||
 	    bytes != stripe->bytes)
