@@ -22,7 +22,7 @@ import tomllib
 from pathlib import Path
 
 from . import check, elisa, image, kernel, modules, runner, setup, testlist
-from .run import TREE, run
+from .run import TREE
 from .say import Failure, say
 
 LIST = TREE / "tests" / "mutations.toml"
@@ -221,10 +221,7 @@ def test_all(names, jobs):
 
 def build_user_space(targets):
     """TARGETS, all that can be built for none: None, or the check of the build that failed with what it said."""
-    if not (setup.BUILD / "build.ninja").exists():
-        shutil.rmtree(setup.BUILD / "meson-private", ignore_errors=True)
-        # A guard's absence may leave something unused.
-        run("meson", "setup", "-Dwerror=false", setup.BUILD, TREE, what="configuring user space")
+    setup.configure("-Dwerror=false")  # a guard's absence may leave something unused
     ninja = subprocess.run(["ninja", "-C", str(setup.BUILD), "-k", "0", *targets], capture_output=True, text=True, check=False)
     lines = ninja.stdout.splitlines()
     failed = None

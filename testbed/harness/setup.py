@@ -20,19 +20,24 @@ def packages():
     apt.install(package_list("packages"))
 
 
-def user_space():
-    """Everything that Meson builds, our static agent among it."""
-    option = f"-Ddpdk_headers={dpdk.headers_if_any()}"
+def configure(*more):
+    """The folder build is Meson's, with these options as well."""
+    options = [f"-Ddpdk_headers={dpdk.headers_if_any()}", *more]
     stamp = BUILD / "configured"  # with which options
     if not (BUILD / "build.ninja").exists():
         # A set-up that was interrupted leaves a folder that Meson neither takes nor replaces.
         if (BUILD / "meson-private").exists():
             shutil.rmtree(BUILD / "meson-private")
-        run("meson", "setup", BUILD, TREE, option, what="configuring user space")
-        stamp.write_text(option, encoding="utf-8")
-    elif not stamp.exists() or stamp.read_text(encoding="utf-8") != option:
-        run("meson", "setup", "--reconfigure", BUILD, TREE, option, what="configuring user space")
-        stamp.write_text(option, encoding="utf-8")
+        run("meson", "setup", BUILD, TREE, *options, what="configuring user space")
+        stamp.write_text(" ".join(options), encoding="utf-8")
+    elif not stamp.exists() or stamp.read_text(encoding="utf-8") != " ".join(options):
+        run("meson", "setup", "--reconfigure", BUILD, TREE, *options, what="configuring user space")
+        stamp.write_text(" ".join(options), encoding="utf-8")
+
+
+def user_space():
+    """Everything that Meson builds, our static agent among it."""
+    configure()
     if subprocess.run(["ninja", "-C", BUILD, "-n"], capture_output=True, text=True, check=False).stdout.count("no work to do"):
         return
     with step("building user space"):
