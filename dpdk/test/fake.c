@@ -130,7 +130,7 @@ static void make_switch(void)
 	state->ports_max = VSWITCH_PORTS_MAX;
 	state->buckets = VSWITCH_BUCKETS_DEFAULT;
 	state->age_limit = 300;
-	state->key = 0x9e3779b97f4a7c15;
+	state->key = state->route_key = 0x9e3779b97f4a7c15;
 }
 
 int elisa_attach(struct elisa_attachment **attachment, const char *name, enum elisa_scheme scheme)

@@ -7,6 +7,7 @@
 #define ELISA_VSWITCH_CONTROL_H
 
 #include "flow.h"
+#include "route.h"
 #include "table.h"
 
 #define FLAGS_KNOWN (VSWITCH_BIND | VSWITCH_PROMISCUOUS | VSWITCH_ALL_MULTICAST)
@@ -185,7 +186,7 @@ static inline int address_choose(const struct elisa_info *info, struct vswitch_s
 	while (!*address || address_taken(state, *address)) {
 		if (*address)
 			return -EADDRINUSE;
-		*address = ((flow_mix(state->key, ++state->named) << 8) & VSWITCH_ADDRESS_MASK) | 2;
+		*address = ((flow_mix(state->address_seed, ++state->named) << 8) & VSWITCH_ADDRESS_MASK) | 2;
 		if (address_taken(state, *address))
 			*address = 0;
 	}
@@ -259,6 +260,19 @@ static inline void port_flags(struct vswitch_state *state, uint32_t number, uint
 	vswitch_changed(state);
 }
 
+/* Of a life of the port that begins. Calls of the last one may still read it. */
+static inline void tx_begin(const struct vswitch_state *state, const struct vswitch_port *port, struct vswitch_tx *tx)
+{
+	VSWITCH_WRITE(tx->serial, VSWITCH_NO_SERIAL);
+	tx->where = tx->base = tx->offset = 0;
+	tx->entry = tx->size = 0;
+	routes_begin(state, tx, &port->rx[0]);
+	VSWITCH_WRITE(tx->packets, 0);
+	VSWITCH_WRITE(tx->bytes, 0);
+	VSWITCH_WRITE(tx->flooded, 0);
+	elisa_zero(tx->drops, sizeof(tx->drops));
+}
+
 static inline void port_queues(const struct elisa_info *info, struct vswitch_state *state, struct vswitch_port *port,
 			       const struct vswitch_config *config)
 {
@@ -271,8 +285,7 @@ static inline void port_queues(const struct elisa_info *info, struct vswitch_sta
 		VSWITCH_WRITE(rx->packets, 0);
 		VSWITCH_WRITE(rx->bytes, 0);
 		elisa_zero(rx->drops, sizeof(rx->drops));
-		elisa_zero(tx, sizeof(*tx));
-		tx->serial = VSWITCH_NO_SERIAL;
+		tx_begin(state, port, tx);
 		if (queue < config->tx_queues) {
 			tx->where = config->tx[queue].where;
 			tx->base = tx->where & VSWITCH_BUFFER;

@@ -43,10 +43,12 @@ static inline __attribute__((always_inline)) int single_fill(const struct elisa_
 	store_word(to, low);
 	store_word(to + 8, high);
 	copy_body(to, from, bytes);
-	VSWITCH_WRITE(rx->filled, filled + 1);
+	/* Read anew: a register is free meanwhile. */
+	filled = VSWITCH_READ(rx->filled) + 1;
+	VSWITCH_WRITE(rx->filled, filled);
 	VSWITCH_ADD(rx->packets, 1);
 	VSWITCH_ADD(rx->bytes, bytes);
-	__atomic_store_n(&(*ring)->filled, filled + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&(*ring)->filled, filled, __ATOMIC_RELEASE);
 	return 1;
 }
 

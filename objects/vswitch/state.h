@@ -13,7 +13,7 @@
 #include "vswitch.h"
 
 #define VSWITCH_MAGIC 0x6863746977732076ull
-#define VSWITCH_VERSION 2
+#define VSWITCH_VERSION 3
 #define VSWITCH_WAYS 8 /* of a bucket: one cache line */
 #define VSWITCH_BUCKETS_MAX 4096
 #define VSWITCH_BUCKETS_DEFAULT 1024
@@ -50,9 +50,8 @@ struct vswitch_tx {
 	uint64_t serial;
 	/* Of what is at `where`: as of a receive queue. */
 	uint64_t base;
-	uint32_t entry, offset;
-	uint32_t size;
-	uint32_t reserved;
+	uint32_t entry, size;
+	uint64_t offset;
 	struct vswitch_route {
 		uint64_t word, check;
 	} routes[VSWITCH_ROUTES]; /* where the last packets went, if to one queue: route.h */
@@ -91,13 +90,17 @@ struct vswitch_state {
 	uint32_t age_shift; /* seconds >> this is what entries of the table are stamped with */
 	uint32_t age_limit; /* in the same unit; 0: addresses do not age */
 	uint32_t now;       /* the clock, in the same unit */
-	uint64_t key;       /* of the table's hash: odd, and a secret, so that nobody can aim at a bucket */
+	uint64_t route_key; /* of routes that are kept: a secret that nothing else is made with (route.h) */
 	/*
 	 * Grows by an odd number with whatever changes where packets go: the table, ports, the clock. After the change:
-	 * what was looked up before has another one then.
+	 * what was looked up before has another one then. From a random number on, which is as secret as the key.
 	 */
 	uint64_t generation;
-	uint64_t seconds; /* the clock, since the switch began */
+	/*
+	 * Of the table's hash: odd, and a secret, so that nobody can aim at a bucket. Whoever watches which of its
+	 * addresses throw out each other learns of it: so nothing but that depends on it.
+	 */
+	uint64_t key;
 
 	/* The switch's. Ports by bits: all of them change by atomic operations. */
 	uint64_t open;
@@ -107,9 +110,15 @@ struct vswitch_state {
 	struct elisa_lock lock; /* opening, closing and setting */
 	uint64_t named;         /* counts addresses that were made up */
 
+	/* The manager's again. */
+	uint64_t seconds;      /* the clock, since the switch began */
+	uint64_t address_seed; /* of addresses that are made up, which tell it to everybody: it is no secret */
+
 	struct vswitch_port ports[VSWITCH_PORTS_MAX];
 	uint64_t table[][VSWITCH_WAYS]; /* table.h */
 };
+
+_Static_assert(offsetof(struct vswitch_state, promiscuous) == 64, "what a packet takes is one cache line");
 
 /* Bytes of the object's memory. */
 static inline uint64_t vswitch_state_bytes(uint32_t buckets)

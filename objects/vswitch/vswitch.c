@@ -484,10 +484,10 @@ static uint32_t send_slots(struct send *send, struct window *window, const struc
 	return (uint32_t)(slot - slots);
 }
 
-/* Any burst. */
-static APART long send_many(const struct elisa_info *info, struct vswitch_tx *tx, struct vswitch_state *state,
-			    uint64_t count)
+/* Any burst. Finds the state anew: sending one needs no register for it then. */
+static APART long send_many(const struct elisa_info *info, struct vswitch_tx *tx, uint64_t count)
 {
+	struct vswitch_state *state = (struct vswitch_state *)info->memory.address;
 	struct send send = { .info = info, .state = state, .tx = tx, .budget = BUDGET };
 	uint64_t where = VSWITCH_READ(tx->where), bytes;
 	const struct elisa_exchange *entry;
@@ -527,6 +527,6 @@ ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
 	tx = &port->tx[vswitch_index(queue, VSWITCH_QUEUES_MAX)];
 	KEEP(tx);
 	if (count != 1)
-		return send_many(info, tx, state, count);
-	return __builtin_expect(send_single(info, state, tx), 1) ? 1 : send_many(info, tx, state, 1);
+		return send_many(info, tx, count);
+	return __builtin_expect(send_single(info, state, tx), 1) ? 1 : send_many(info, tx, 1);
 }

@@ -172,6 +172,7 @@ static void meanwhile(struct input *input, uint32_t n)
 static void check_state(void)
 {
 	require(!state->lock.word && !(state->open >> state->ports_max));
+	require(state->magic == VSWITCH_MAGIC && world_routes_hold());
 	for (uint32_t n = 0; n < VSWITCH_PORTS_MAX; n++) {
 		const struct vswitch_port *port = &state->ports[n];
 		bool open = state->open >> n & 1;

@@ -7,6 +7,15 @@
 
 #include "manager.h"
 
+static uint64_t random_word(void)
+{
+	uint64_t word;
+
+	while (getrandom(&word, sizeof(word), 0) != sizeof(word))
+		;
+	return word;
+}
+
 void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t buckets, uint32_t ageing_s)
 {
 	uint32_t shift = 0;
@@ -18,9 +27,11 @@ void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t buckets
 	state->buckets = buckets;
 	state->age_shift = shift;
 	state->age_limit = ageing_s >> shift;
-	while (getrandom(&state->key, sizeof(state->key), 0) != sizeof(state->key))
-		;
-	state->key |= 1;
+	/* Each of its own: what can be found out about one says nothing of another. */
+	state->route_key = random_word() | 1;
+	state->key = random_word() | 1;
+	state->generation = random_word();
+	state->address_seed = random_word();
 	/* Last: without it nobody uses the rest. */
 	__atomic_store_n(&state->magic, VSWITCH_MAGIC, __ATOMIC_RELEASE);
 }

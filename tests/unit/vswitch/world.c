@@ -52,6 +52,9 @@ void world_reset(uint32_t ports, uint32_t buckets)
 	state->buckets = buckets;
 	state->age_limit = 100;
 	state->key = FLOW_FACTOR;
+	state->route_key = 0xd6e8feb86659fd93;
+	state->generation = 0xa0761d6478bd642f;
+	state->address_seed = 0xe7037ed1a0b428db;
 	memset(exchange, 0, sizeof(exchange));
 	memset(notified, 0, sizeof(notified));
 	for (uint32_t n = 0; n < CLIENTS_MAX; n++) {
@@ -193,4 +196,26 @@ struct vswitch_counters counters_of(uint32_t n)
 	assert_int_equal(vswitch_counters(&client->info, (uint64_t)client->port, where_of(n, AT_COUNTERS)), 0);
 	memcpy(&counters, client->memory + AT_COUNTERS, sizeof(counters));
 	return counters;
+}
+
+static bool is_queue(uint64_t offset)
+{
+	uint64_t in_port = (offset - offsetof(struct vswitch_state, ports)) % sizeof(struct vswitch_port);
+
+	return offset >= offsetof(struct vswitch_state, ports) && offset < sizeof(struct vswitch_state) &&
+	       in_port >= offsetof(struct vswitch_port, rx) && in_port < offsetof(struct vswitch_port, tx) &&
+	       (in_port - offsetof(struct vswitch_port, rx)) % sizeof(struct vswitch_rx) == 0;
+}
+
+bool world_routes_hold(void)
+{
+	for (uint32_t n = 0; n < VSWITCH_PORTS_MAX; n++) {
+		for (uint32_t i = 0; i < VSWITCH_QUEUES_MAX * VSWITCH_ROUTES && state->ports[n].owner; i++) {
+			const struct vswitch_tx *tx = &state->ports[n].tx[i / VSWITCH_ROUTES];
+
+			if (!is_queue(tx->routes[i % VSWITCH_ROUTES].word >> 32))
+				return false;
+		}
+	}
+	return true;
 }

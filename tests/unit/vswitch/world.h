@@ -73,4 +73,7 @@ uint32_t client_pending(uint32_t n);
 
 struct vswitch_counters counters_of(uint32_t n);
 
+/* Do all routes of the ports that there are lead to queues? */
+bool world_routes_hold(void);
+
 #endif
