@@ -132,6 +132,8 @@ static const char *open_hint(long error)
 	switch (error) {
 	case -ENOSPC:
 		return "it has too many ports";
+	case -EDQUOT:
+		return "this VM has as many ports as the manager allows";
 	case -EEXIST:
 		return "the name is taken";
 	case -EADDRINUSE:

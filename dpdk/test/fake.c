@@ -128,6 +128,7 @@ static void make_switch(void)
 	state->magic = VSWITCH_MAGIC;
 	state->version = VSWITCH_VERSION;
 	state->ports_max = VSWITCH_PORTS_MAX;
+	state->ports_each = VSWITCH_PORTS_EACH_DEFAULT;
 	state->buckets = VSWITCH_BUCKETS_DEFAULT;
 	state->age_limit = 300;
 	state->key = state->route_key = 0x9e3779b97f4a7c15;

@@ -308,6 +308,16 @@ static inline void port_queues(const struct elisa_info *info, struct vswitch_sta
 	port_spread(state, port);
 }
 
+/* How many ports are the attachment's. Under the state's lock; those that are nobody's any more were reaped. */
+static inline uint32_t ports_of(const struct vswitch_state *state, uint32_t attachment)
+{
+	uint32_t count = 0;
+
+	for (uint32_t number = 0; number < VSWITCH_PORTS_MAX; number++)
+		count += state->ports[number].claimed == (uint64_t)attachment + 1;
+	return count;
+}
+
 /* Under the state's lock. The number of the port. */
 static inline long port_open(const struct elisa_info *info, struct vswitch_state *state, struct vswitch_config *config)
 {
@@ -316,6 +326,8 @@ static inline long port_open(const struct elisa_info *info, struct vswitch_state
 	uint32_t number = 0;
 	int error;
 
+	if (ports_of(state, info->attachment) >= state->ports_each)
+		return -EDQUOT;
 	while (number < state->ports_max && number < VSWITCH_PORTS_MAX && state->ports[number].claimed)
 		number++;
 	if (number >= state->ports_max || number >= VSWITCH_PORTS_MAX)

@@ -24,6 +24,8 @@ const char *port_error(int error)
 		return "the port is closed";
 	case ENOSPC:
 		return "the switch has no port left";
+	case EDQUOT:
+		return "this client has as many ports as it may have (elisa-vswitch --ports-each)";
 	case EEXIST:
 		return "another port has that name";
 	case EADDRINUSE:

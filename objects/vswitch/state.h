@@ -17,6 +17,7 @@
 #define VSWITCH_WAYS 8 /* of a bucket: one cache line */
 #define VSWITCH_BUCKETS_MAX 4096
 #define VSWITCH_BUCKETS_DEFAULT 1024
+#define VSWITCH_PORTS_EACH_DEFAULT 8
 #define VSWITCH_ROUTES 8 /* that a send queue remembers; a power of two */
 #define VSWITCH_NO_SERIAL (~0ull)
 #define VSWITCH_COMMON_MIN 28 /* bytes; shorter packets are sent the long way */
@@ -113,6 +114,8 @@ struct vswitch_state {
 	/* The manager's again. */
 	uint64_t seconds;      /* the clock, since the switch began */
 	uint64_t address_seed; /* of addresses that are made up, which tell it to everybody: it is no secret */
+	uint32_t ports_each;   /* at most so many of one attachment; protected by `lock` */
+	uint32_t reserved;
 
 	struct vswitch_port ports[VSWITCH_PORTS_MAX];
 	uint64_t table[][VSWITCH_WAYS]; /* table.h */

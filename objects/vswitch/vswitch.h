@@ -121,6 +121,13 @@ struct vswitch_counters {
  *                                    or the switch of another version)
  *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow. To be repeated if it was
  *                                    cut short: until 0 or ENOTCONN packets may come
+ *   vswitch_open(where)              of a struct vswitch_config; the port's number. ENOSPC (too many ports), EDQUOT (too
+ *                                    many of this attachment), EEXIST (the name is taken), EADDRINUSE (the address is),
+ *                                    EINVAL (a ring's
+ *                                    size, alignment, a field), EFAULT (memory that is not shared), EPERM (the manager
+ *                                    does not allow that address, or promiscuous mode), EROFS (the attachment is
+ *                                    read-only, or the switch of another version)
+ *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow
  *   vswitch_send(port, queue, count) packets out of the first COUNT slots of that tx array: how many slots were taken
  *                                    (delivered, or dropped and counted). Fewer than COUNT: the rest stays the
  *                                    caller's, call again. EINVAL

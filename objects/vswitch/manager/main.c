@@ -20,7 +20,7 @@
 
 static struct options {
 	const char *code, *name;
-	uint32_t ports, ageing_s, buckets;
+	uint32_t ports, ports_each, ageing_s, buckets;
 	uint64_t memory_bytes;
 	unsigned int flags;
 	struct rule grant[GRANTS_MAX];
@@ -29,6 +29,7 @@ static struct options {
 } options = {
 	.name = "vswitch",
 	.ports = VSWITCH_PORTS_MAX,
+	.ports_each = VSWITCH_PORTS_EACH_DEFAULT,
 	.ageing_s = 300,
 	.buckets = VSWITCH_BUCKETS_DEFAULT,
 	.flags = ELISA_OBJECT_VETTED | ELISA_OBJECT_ASK | ELISA_OBJECT_EXCHANGE,
@@ -116,6 +117,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case 'p':
 		options.ports = (uint32_t)number(state, text, 1, VSWITCH_PORTS_MAX);
 		return 0;
+	case 'e':
+		options.ports_each = (uint32_t)number(state, text, 1, VSWITCH_PORTS_MAX);
+		return 0;
 	case 'a':
 		options.ageing_s = (uint32_t)number(state, text, 0, 1000000);
 		return 0;
@@ -158,6 +162,7 @@ static const struct argp_option option_list[] = {
 	{ "name", 'n', "NAME", 0, "of the object (vswitch)", 0 },
 	{ "memory", 'm', "BYTES", 0, "of the object: what ports leave is for addresses (room for 8192)", 0 },
 	{ "ports", 'p', "N", 0, "at most so many ports at once (64)", 0 },
+	{ "ports-each", 'e', "N", 0, "at most so many of them of one VM, or process of the host (8)", 0 },
 	{ "ageing", 'a', "SECONDS", 0, "addresses that were not seen for so long are forgotten (300); 0: never", 0 },
 	{ "grant", 'g', "WHOM", 0, "who may attach: all, vm:N, pid:N or uid:N (nobody)", 0 },
 	{ "bind", 'b', "WHOM=ADDRESS", 0, "its port has this address, and sends from no other", 0 },
@@ -190,7 +195,7 @@ static int offer(struct elisa_object *object, struct vswitch_state **state)
 	if (error)
 		return error;
 	*state = address;
-	state_prepare(*state, options.ports, options.buckets, options.ageing_s);
+	state_prepare(*state, options.ports, options.ports_each, options.buckets, options.ageing_s);
 	return elisa_object_publish(object, options.name);
 }
 

@@ -37,8 +37,9 @@ const char *rules_add(struct rules *rules, const struct rule *rule);
 /* What a client is told: all rules that are about it. */
 uint64_t rules_value(const struct rules *rules, const struct elisa_object_event *event);
 
-/* The object's memory before anybody has attached. */
-void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t buckets, uint32_t ageing_s);
+/* The object's memory before anybody has attached. So many ports, in all and of one attachment. */
+void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t ports_each, uint32_t buckets,
+		   uint32_t ageing_s);
 
 /* The clock: seconds since the switch began. */
 void state_tick(struct vswitch_state *state, uint64_t seconds);

@@ -93,6 +93,7 @@ char *state_report(const struct vswitch_state *state, const char *name)
 	json_object_object_add(report, "name", json_object_new_string(name));
 	put(report, "seconds", VSWITCH_READ(state->seconds));
 	put(report, "ports_max", state->ports_max);
+	put(report, "ports_each", state->ports_each);
 	put(report, "ageing_s", (uint64_t)state->age_limit << state->age_shift);
 	put(report, "addresses", addresses(state));
 	put(report, "addresses_max", (uint64_t)state->buckets * VSWITCH_WAYS);

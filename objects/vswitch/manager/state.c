@@ -16,7 +16,8 @@ static uint64_t random_word(void)
 	return word;
 }
 
-void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t buckets, uint32_t ageing_s)
+void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t ports_each, uint32_t buckets,
+		   uint32_t ageing_s)
 {
 	uint32_t shift = 0;
 
@@ -24,6 +25,7 @@ void state_prepare(struct vswitch_state *state, uint32_t ports, uint32_t buckets
 		shift++;
 	state->version = VSWITCH_VERSION;
 	state->ports_max = ports;
+	state->ports_each = ports_each;
 	state->buckets = buckets;
 	state->age_shift = shift;
 	state->age_limit = ageing_s >> shift;

@@ -200,6 +200,35 @@ static void all_ports(void **test)
 	assert_int_equal(client_open(10), -ENOSPC);
 }
 
+static long open_at(uint32_t n, uint64_t address)
+{
+	address_store(client_config(n, 1, 1)->mac, address);
+	return vswitch_open(&clients[n].info, VSWITCH_WHERE(clients[n].index, AT_CONFIG));
+}
+
+/* No attachment takes all ports, however many it asks for. */
+static void ports_each(void **test)
+{
+	(void)test;
+	state->ports_each = VSWITCH_PORTS_EACH_DEFAULT;
+	for (uint32_t n = 0; n < VSWITCH_PORTS_EACH_DEFAULT; n++)
+		assert_int_equal(open_at(0, mac(n)), n);
+	assert_int_equal(open_at(0, mac(20)), -EDQUOT);
+	assert_int_equal(state->open, (1 << VSWITCH_PORTS_EACH_DEFAULT) - 1);
+	assert_int_equal(open_at(1, mac(21)), VSWITCH_PORTS_EACH_DEFAULT);
+	/* One that is closed does not count, nor one whose closing was cut short. */
+	assert_int_equal(vswitch_close(&clients[0].info, 3), 0);
+	assert_int_equal(open_at(0, mac(20)), 3);
+	assert_int_equal(open_at(0, mac(22)), -EDQUOT);
+	mask_set(&state->open, 5, 0);
+	assert_int_equal(open_at(0, mac(22)), 5);
+	assert_int_equal(open_at(0, mac(23)), -EDQUOT);
+	/* What is said when there is none left for anybody either. */
+	state->ports_max = VSWITCH_PORTS_EACH_DEFAULT + 1;
+	assert_int_equal(open_at(0, mac(23)), -EDQUOT);
+	assert_int_equal(open_at(1, mac(23)), -ENOSPC);
+}
+
 /* What leads to a port that was closed does not lead to the next one that gets its number. */
 static void closed_and_opened(void **test)
 {
@@ -461,7 +490,8 @@ int main(void)
 		cmocka_unit_test_setup(shares_of_the_table, two), cmocka_unit_test_setup(flows, empty),
 		cmocka_unit_test_setup(queues_off, empty),        cmocka_unit_test_setup(wakes, two),
 		cmocka_unit_test_setup(wakes_for_the_dead, two),  cmocka_unit_test_setup(cut_short, two),
-		cmocka_unit_test_setup(half_a_port, two),
+		cmocka_unit_test_setup(half_a_port, two),         cmocka_unit_test_setup(ports_each, empty),
+
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

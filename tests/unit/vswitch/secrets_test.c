@@ -190,9 +190,10 @@ static void prepared(void **test)
 	(void)test;
 	for (uint32_t round = 0; round < 8; round++) {
 		memset(state, 0, sizeof(*state));
-		state_prepare(state, 33, 64, 300);
+		state_prepare(state, 33, 7, 64, 300);
 		assert_true(state->magic == VSWITCH_MAGIC);
 		assert_int_equal(state->ports_max, 33);
+		assert_int_equal(state->ports_each, 7);
 		assert_true(state->route_key & 1 && state->key & 1);
 		memcpy(&secrets[4 * round],
 		       (uint64_t[]){ state->route_key, state->key | 1, state->generation | 1, state->address_seed | 1 },

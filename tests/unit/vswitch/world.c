@@ -49,6 +49,7 @@ void world_reset(uint32_t ports, uint32_t buckets)
 	state->magic = VSWITCH_MAGIC;
 	state->version = VSWITCH_VERSION;
 	state->ports_max = ports;
+	state->ports_each = ports;
 	state->buckets = buckets;
 	state->age_limit = 100;
 	state->key = FLOW_FACTOR;
