@@ -5,7 +5,8 @@
  * nothing to repair.
  *
  * A port holds at most two learned words of a bucket, so that none fills the table for all. The addresses that ports
- * were opened with are fixed: they do not age, are not thrown out for others, and no other port can take them.
+ * were opened with are fixed: they do not age, are not thrown out for others, and no other port can take them. None but
+ * half of a bucket is one attachment's, or it could keep another's address from being opened.
  */
 #ifndef ELISA_VSWITCH_TABLE_H
 #define ELISA_VSWITCH_TABLE_H
@@ -16,9 +17,10 @@
 #define ENTRY_FIXED (1ull << 54)
 #define ENTRY_STAMP_SHIFT 55
 #define ENTRY_STAMP_MASK 0x1ffu
-#define ENTRY_AGE_MAX 255 /* in the clock's unit: older words are cleared before the stamp comes round */
-#define ENTRY_EACH 2      /* learned words of a port in a bucket */
-#define ENTRY_TRIES 4     /* against others who change the same bucket: an address that is not learned is flooded */
+#define ENTRY_AGE_MAX 255  /* in the clock's unit: older words are cleared before the stamp comes round */
+#define ENTRY_EACH 2       /* learned words of a port in a bucket */
+#define ENTRY_FIXED_EACH 4 /* fixed words of an attachment in a bucket */
+#define ENTRY_TRIES 4      /* against others who change the same bucket: an address that is not learned is flooded */
 
 static inline uint32_t entry_port(uint64_t entry)
 {
@@ -75,6 +77,19 @@ static inline int entry_change(uint64_t *way, uint64_t from, uint64_t to)
 	return __atomic_compare_exchange_n(way, &from, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+/* Does the port's attachment hold all the fixed words that it may? Under the state's lock, as is all that sets them. */
+static inline int table_held(const struct vswitch_state *state, const uint64_t *bucket, uint32_t port)
+{
+	uint32_t held = 0;
+
+	for (unsigned int way = 0; way < VSWITCH_WAYS; way++) {
+		uint64_t entry = VSWITCH_READ(bucket[way]);
+
+		held += entry & ENTRY_FIXED && state->ports[entry_port(entry)].claimed == state->ports[port].claimed;
+	}
+	return held >= ENTRY_FIXED_EACH;
+}
+
 /* A word of the bucket for an address that has none, by how little it is missed; ENOSPC: all are fixed. */
 static inline int table_choose(const struct vswitch_state *state, const uint64_t *bucket, uint32_t port, uint64_t fixed)
 {
@@ -127,6 +142,8 @@ static inline int table_set(struct vswitch_state *state, uint64_t address, uint3
 {
 	uint64_t *bucket = table_bucket(state, address), new = entry_make(state, address, port, fixed);
 
+	if (fixed && table_held(state, bucket, port))
+		return -ENOSPC;
 	for (unsigned int try = 0; try < ENTRY_TRIES; try++) {
 		int way = -1;
 		uint64_t old;

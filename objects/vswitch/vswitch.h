@@ -122,8 +122,8 @@ struct vswitch_counters {
  *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow. To be repeated if it was
  *                                    cut short: until 0 or ENOTCONN packets may come
  *   vswitch_open(where)              of a struct vswitch_config; the port's number. ENOSPC (too many ports), EDQUOT (too
- *                                    many of this attachment), EEXIST (the name is taken), EADDRINUSE (the address is),
- *                                    EINVAL (a ring's
+ *                                    many of this attachment), EEXIST (the name is taken), EADDRINUSE (the address is,
+ *                                    or this attachment has too many that the switch keeps beside it), EINVAL (a ring's
  *                                    size, alignment, a field), EFAULT (memory that is not shared), EPERM (the manager
  *                                    does not allow that address, or promiscuous mode), EROFS (the attachment is
  *                                    read-only, or the switch of another version)

@@ -229,6 +229,40 @@ static void ports_each(void **test)
 	assert_int_equal(open_at(1, mac(23)), -ENOSPC);
 }
 
+/* The next address of a station that is in this one's bucket. */
+static uint64_t neighbour(uint64_t address)
+{
+	uint64_t *bucket = table_bucket(state, address);
+
+	do
+		address += 1 << 16;
+	while (table_bucket(state, address) != bucket);
+	return address;
+}
+
+/* Nor all places of a bucket: another's address that belongs there can be opened. */
+static void fixed_each(void **test)
+{
+	uint64_t address = mac(0), first = address;
+
+	(void)test;
+	for (uint32_t n = 0; n < ENTRY_FIXED_EACH; n++, address = neighbour(address))
+		assert_int_equal(open_at(0, address), n);
+	assert_int_equal(open_at(0, address), -EADDRINUSE);
+	assert_int_equal(state->open, (1 << ENTRY_FIXED_EACH) - 1);
+	/* Not if it was learned there first, nor by setting it. */
+	packet_put(0, 0, mac(60), address, 64, 1);
+	assert_int_equal(vswitch_send(&clients[0].info, 0, 0, 1), 1);
+	assert_true(table_find(table_bucket(state, address), address) != 0);
+	assert_int_equal(open_at(0, address), -EADDRINUSE);
+	assert_int_equal(open_at(0, mac(5)), ENTRY_FIXED_EACH);
+	assert_int_equal(vswitch_set(&clients[0].info, ENTRY_FIXED_EACH, VSWITCH_SET_MAC, address), -EADDRINUSE);
+	assert_int_equal(open_at(1, address), ENTRY_FIXED_EACH + 1);
+	/* What it gives back it may have again. */
+	assert_int_equal(vswitch_set(&clients[0].info, 0, VSWITCH_SET_MAC, mac(6)), 0);
+	assert_int_equal(open_at(0, first), ENTRY_FIXED_EACH + 2);
+}
+
 /* What leads to a port that was closed does not lead to the next one that gets its number. */
 static void closed_and_opened(void **test)
 {
@@ -491,7 +525,7 @@ int main(void)
 		cmocka_unit_test_setup(queues_off, empty),        cmocka_unit_test_setup(wakes, two),
 		cmocka_unit_test_setup(wakes_for_the_dead, two),  cmocka_unit_test_setup(cut_short, two),
 		cmocka_unit_test_setup(half_a_port, two),         cmocka_unit_test_setup(ports_each, empty),
-
+		cmocka_unit_test_setup(fixed_each, empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
