@@ -114,20 +114,14 @@ struct vswitch_counters {
  * Functions, all with a negative errno for what is refused. A VM has one attachment for all its processes, which may
  * have several ports; a port is its attachment's. A port whose rings are shared no more is as good as closed.
  *
- *   vswitch_open(where)              of a struct vswitch_config; the port's number. ENOSPC (too many ports), EEXIST
- *                                    (the name is taken), EADDRINUSE (the address is), EINVAL (a ring's size,
- *                                    alignment, a field), EFAULT (memory that is not shared), EPERM (the manager does
- *                                    not allow that address, or promiscuous mode), EROFS (the attachment is read-only,
- *                                    or the switch of another version)
- *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow. To be repeated if it was
- *                                    cut short: until 0 or ENOTCONN packets may come
  *   vswitch_open(where)              of a struct vswitch_config; the port's number. ENOSPC (too many ports), EDQUOT (too
  *                                    many of this attachment), EEXIST (the name is taken), EADDRINUSE (the address is,
  *                                    or this attachment has too many that the switch keeps beside it), EINVAL (a ring's
  *                                    size, alignment, a field), EFAULT (memory that is not shared), EPERM (the manager
  *                                    does not allow that address, or promiscuous mode), EROFS (the attachment is
  *                                    read-only, or the switch of another version)
- *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow
+ *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow. To be repeated if it was
+ *                                    cut short: until 0 or ENOTCONN packets may come
  *   vswitch_send(port, queue, count) packets out of the first COUNT slots of that tx array: how many slots were taken
  *                                    (delivered, or dropped and counted). Fewer than COUNT: the rest stays the
  *                                    caller's, call again. EINVAL
