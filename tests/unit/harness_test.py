@@ -318,6 +318,7 @@ class ElisaTest(unittest.TestCase):
         """A loaded module that says, each time it is asked, the next of STATS."""
         module = elisa.HostModule(mock.Mock())
         module.parameters = {}
+        module.host.run.return_value.out = ""
         module.stats = mock.Mock(side_effect=[{**self.IDLE, **each} for each in stats])
         return module
 
@@ -342,6 +343,12 @@ class ElisaTest(unittest.TestCase):
     def test_pages_of_its_own_do_not_pile_up(self):
         module = self.module({}, {"allocated_pages": 90, "vms": 1}, {}, {"allocated_pages": 41})
         self.assertEqual([module.held() for _ in range(4)], ["", "", "", "1 allocated pages more than before"])
+
+    def test_mapping_that_is_left(self):
+        module = self.module(*[{}] * 1000)
+        module.host.run.return_value.out = "0x1-0x2 8192 elisa_memory_vmap+0x9c/0x100 [elisa] pages=1 vmap\n"
+        with mock.patch.object(modules, "name_of", return_value="elisa"):
+            self.assertEqual(module.check_released(), "elisa.ko leaks: 1 mappings of others' memory in the kernel")
 
     def test_leak_that_cannot_be_unloaded_costs_the_machine(self):
         module = self.module(*[{"objects": 1}] * 1000)
