@@ -161,8 +161,11 @@ static bool over_limit(struct elisa_cpu *cpu, const struct elisa_taken *taken)
 {
 	u64 calls = elisa_pair_frame(taken->pair, ELISA_FRAME_CALLS);
 
-	/* Code that is not vetted can write the count: its call is the same until it has been seen to return. */
-	if (taken->pair != cpu->ran_pair || (is_vetted(taken->pair) && calls != cpu->ran_calls)) {
+	/* Code that is not vetted can write the count, and go on in another object of its kind: until it has been seen
+	 * to return, which exits, it is the same call. */
+	bool same = cpu->home_exits || (taken->pair == cpu->ran_pair && calls == cpu->ran_calls);
+
+	if (!same) {
 		cpu->ran_pair = taken->pair;
 		cpu->ran_calls = calls;
 		cpu->ran_ns = 0;
