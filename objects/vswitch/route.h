@@ -14,8 +14,8 @@
  * - A mixture, or a route of another generation or caller, is taken if two ties differ by what the client has chosen:
  *   one of 2^64, and a wrong one tells no more than that. It takes both halves of the product. In the lower one alone
  *   sums that differ by 2^j have ties that differ in 64 - j bits (20 if only the port is another), which can be
- * guessed, and then tell those bits of the key, with which the next are guessed; in the upper one alone it is j bits.
- * Both together turn the whole key by j.
+ *   guessed, and then tell those bits of the key, with which the next are guessed; in the upper one alone it is j
+ *   bits. Both together turn the whole key by j.
  * - Nothing else is made with the key: no answer of the switch tells of it.
  *
  * So a route that holds, looked up after the queue's other fields were read, says that they are the caller's own: they
