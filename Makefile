@@ -8,7 +8,7 @@ all: setup
 
 define HELP
 make demo                      what this is, in a minute and a half
-make test                      all tests, 20 minutes; T="NAME TAG ..." some (core, attack, fault, network, cache ...)
+make test                      all tests, 25 minutes; T="NAME TAG ..." some (core, attack, fault, network, cache ...)
     SEED=N|random              shifted in time; a seed repeats a run to the instruction
     CPUS=2 VCPUS=2 APICV=off KERNEL=trixie CHECKED=1   on another machine than the list says
     NATIVE=1                   on this machine's own KVM; says first what it will do
