@@ -107,5 +107,10 @@ void elisa_pair_destroy(struct elisa_pair *pair);
 struct elisa_pair *elisa_pair_find(const struct elisa_attachment *attachment, const struct elisa_cpu *cpu);
 /* The word at OFFSET from the top of a vCPU's stack, where its entry keeps what the caller wants back. */
 u64 elisa_pair_frame(const struct elisa_pair *pair, unsigned int offset);
+/* The number of the call that it is in, or was in last: as locks and elisa_inside_revoke() name it. */
+static inline u32 elisa_pair_call(const struct elisa_pair *pair)
+{
+	return elisa_pair_frame(pair, ELISA_FRAME_CALLS);
+}
 
 #endif

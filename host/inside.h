@@ -83,7 +83,7 @@ void elisa_cpu_land(struct kvm_vcpu *vcpu, s64 result);
 void elisa_lock_wait(struct elisa_cpu *cpu, u64 address);
 /*
  * Its two halves, for whoever has the attachment otherwise. The vCPU to let run, of a VM that is kept from being
- * destroyed, or NULL; OFFSET is the lock's in the object's memory. With elisa_lock held.
+ * destroyed, or NULL; OFFSET is the lock's in the object's memory. With elisa_holders_lock held.
  */
 struct kvm_vcpu *elisa_lock_ask(const struct elisa_attachment *attachment, struct elisa_lock_waiter *waiter,
 				u64 offset);

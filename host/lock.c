@@ -18,11 +18,6 @@ MODULE_PARM_DESC(lock_limit_us, "a lock that a call waits for is taken from its 
 #define ASKS 16      /* of a waiter at least: each lets the holder run, if it can */
 #define SLEEP_US 500 /* of a waiter whose holder waits for a CPU */
 
-static u32 call_of(const struct elisa_pair *pair)
-{
-	return elisa_pair_frame(pair, ELISA_FRAME_CALLS);
-}
-
 static struct elisa_pair *find_holder(const struct elisa_object *object, u64 word)
 {
 	struct elisa_attachment *attachment;
@@ -82,7 +77,7 @@ static struct kvm_vcpu *wait(struct elisa_lock_waiter *waiter, const struct elis
 	}
 	holder = find_holder(object, word);
 	/* A holder whose call has ended without unlocking, or who is gone, is in nobody's way. */
-	if (holder && call_of(holder) == (u32)word) {
+	if (holder && elisa_pair_call(holder) == (u32)word) {
 		/* Some kernels free the vCPUs of a VM that is destroyed before they tell us of it. */
 		if (!waited_enough(waiter, word))
 			return elisa_vm_kvm_get(holder->cpu->vm->kvm) ? holder->cpu->vcpu : NULL;
