@@ -126,7 +126,7 @@ def plans(sizes, batches):
 
 def fewer(sizes, batches):
     """(packets, sizes, batches), for short bursts and for long ones."""
-    parts = ((64, tuple(batch for batch in batches if batch < 16)), (256, tuple(batch for batch in batches if batch >= 16)))
+    parts = ((32, tuple(batch for batch in batches if batch < 16)), (256, tuple(batch for batch in batches if batch >= 16)))
     return [(packets, sizes, some) for packets, some in parts if some]
 
 

@@ -3,6 +3,7 @@
 
 import errno
 import re
+from signal import SIGSTOP
 
 from harness import elisa, modules
 from harness.run import TREE
@@ -243,7 +244,7 @@ def manager_vm(test, kind="rights", count=1000, seed=1, vcpus=1, limit_s=120):
 
 def hostile_manager(test, client, attacker, arguments, limit_s):
     # Somebody who waits for another manager's answer, which is not the attacker's to give.
-    test.manager("nop", name="asking", grant="all", ask="accept", memory="64K").job.kill(19)
+    test.manager("nop", name="asking", grant="all", ask="accept", memory="64K").job.kill(SIGSTOP)
     test.elisa_guest(client)
     waiting = client.start(f"{test.program(client, 'hold')} asking until-error")
     churned = client.start(f"exec {elisa.place(client, BUILT / 'programs' / 'reattach')} mortal")

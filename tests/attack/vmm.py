@@ -4,6 +4,7 @@
 import random
 import re
 import sys
+from signal import SIGCONT, SIGKILL, SIGSTOP
 
 from harness import elisa
 from harness.run import TREE
@@ -14,7 +15,6 @@ from attacks import Scene  # noqa: E402  what an attack has around it
 VMM = TREE / "build" / "tests" / "attack" / "vmm" / "vmm"
 SUMMARY = re.compile(r"^tried (\d+) contained (\d+) inside (\d+) refused \d+ revoked (\d+) of (\d+) seed \d+$", re.M)
 VAULT = TREE / "build" / "tests" / "vm" / "objects" / "vault" / "vault.elf"
-SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 
 
 def attack(test, what, count, seed=1, inside=0.5, revoked=False, limit_s=60):

@@ -3,17 +3,18 @@
 
 import random
 import struct
+from signal import SIGTERM
 
 from harness import elisa
 from harness.run import TREE
 from harness.say import say
+from monitor import Monitor
 
 BUILT = TREE / "build" / "tests" / "fault"
 CODE = BUILT / "objects" / "ledger" / "ledger.elf"
 TELLER = BUILT / "programs" / "teller"
 TURNS = 600  # of a call before it takes the lock, and as many with it
 MEMORY = "64K"
-KILL, TERMINATE, CONTINUE, STOP = 9, 15, 18, 19
 
 # The layout of objects/ledger/ledger.c.
 HEADER = struct.Struct("=3Q3Q2q64q")  # lock, repairs, transfers; journal: open, from, to, from_after, to_after; accounts
@@ -64,11 +65,11 @@ class Ledger:
         return Reading(self.agent.read(self.memory))
 
     def kill(self):
-        return self.manager.kill(KILL)
+        return self.manager.kill()
 
     def close(self):
         if not self.manager.job.result:
-            self.manager.kill(KILL)
+            self.manager.kill()
         self.holder.kill()
         self.holder.wait()
 
@@ -85,12 +86,12 @@ class Teller:
         return self.guest.read(self.job.out_path).decode()
 
     def kill(self):
-        self.job.kill(KILL)
+        self.job.kill()
         return self.job.wait()
 
     def end(self):
         """Asks it to end; what it has counted."""
-        self.job.kill(TERMINATE)
+        self.job.kill(SIGTERM)
         words = self.job.wait().check().out.split("\n")[1].split()
         return dict(zip(words[::2], map(int, words[1::2])))
 
@@ -114,6 +115,49 @@ def check_going_on(test, ledger, vm, what, limit_s=0.1):
         if now > before + 3:
             return
     test.fail(f"{what}: the calls of VM {vm} have stopped at {now}, {before} before")
+
+
+class Scene:
+    """A VM that things happen to by its QEMU's monitor, maybe another as a witness, and a ledger that they call."""
+
+    WAITS_US = range(500, 5000)
+
+    def __init__(self, test, seed, name, witness=True, qemu_options=(), **guest):
+        test.elisa()
+        self.test, self.random = test, points(test, seed)
+        self.monitor = Monitor(test.host, name)
+        self.guest = test.guest(vcpus=2, qemu_options=[*qemu_options, *self.monitor.options], **guest)
+        self.other = test.guest() if witness else None
+        guests = [each for each in (self.guest, self.other) if each]
+        for each in guests:
+            test.elisa_guest(each)
+        self.monitor.begin()
+        self.ledger = Ledger(test, "bank", vetted=True)
+        self.vms = [vm_of(test, each) for each in guests]
+        self.inside = 0
+
+    def wait(self):
+        """Until some moment or other: what comes next comes while the VM is inside, or while it is not."""
+        self.test.host.call(f"usleep {self.random.choice(self.WAITS_US)}")
+        self.inside += bool(self.ledger.read().inside(self.vms[0]))
+
+    def until(self, happens, what, step_us=5000, steps=400):
+        for _ in range(steps):
+            if happens():
+                return
+            self.test.host.call(f"usleep {step_us}")
+        self.test.fail(what())
+
+    def check(self, what, vms=None):
+        """All go on, or those VMs."""
+        for vm in self.vms if vms is None else vms:
+            check_going_on(self.test, self.ledger, vm, what)
+
+    def end(self):
+        """Nobody calls any more."""
+        check_whole(self.test, self.ledger)
+        self.ledger.close()
+        self.monitor.end()
 
 
 def check_whole(test, ledger):

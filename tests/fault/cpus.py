@@ -1,30 +1,22 @@
 # SPDX-License-Identifier: MIT
 """vCPUs that are reset, unplugged and plugged, host CPUs likewise, and a driver that is loaded anew, while all call."""
 
-from bank import Ledger, Teller, check_going_on, check_whole, points, vm_of
+import bank
+from bank import Teller
 from harness import channel, elisa, modules
 from harness.say import say
-from monitor import Monitor
 
 
-class Scene:
+class Scene(bank.Scene):
     """A VM whose vCPUs things happen to, and another."""
 
+    WAITS_US = range(2000, 9000)
+
     def __init__(self, test, seed):
-        test.elisa()
-        self.test, self.random = test, points(test, seed)
-        self.monitor = Monitor(test.host, "cpus")
-        self.guest = test.guest(vcpus=2, qemu_options=self.monitor.options)
-        self.other = test.guest()
-        for guest in (self.guest, self.other):
-            test.elisa_guest(guest)
-        self.monitor.begin()
-        self.ledger = Ledger(test, "bank", vetted=True)
+        super().__init__(test, seed, "cpus")
         self.witness = Teller(self.other, "bank", 2)
-        self.vms = [vm_of(test, guest) for guest in (self.guest, self.other)]
         self.wait()
         self.held = self.held_now()
-        self.inside = 0
 
     def begin(self):
         return Teller(self.guest, "bank", self.random.randrange(1 << 16), threads=3)
@@ -32,16 +24,6 @@ class Scene:
     def held_now(self):
         stats = self.test.stats()
         return {name: stats[name] for name in ("attachments", "pinned_pages")}
-
-    def wait(self):
-        self.test.host.call(f"usleep {self.random.randrange(2000, 9000)}")
-
-    def look(self):
-        self.inside += bool(self.ledger.read().inside(self.vms[0]))
-
-    def check(self, what, both=True):
-        for vm in self.vms if both else self.vms[1:]:
-            check_going_on(self.test, self.ledger, vm, what)
 
 
 def reset(scene, count):
@@ -51,13 +33,12 @@ def reset(scene, count):
     for number in range(count):
         scene.begin()
         scene.wait()
-        scene.look()
         scene.monitor.ask("system_reset")
-        scene.check(f"reset {number}", both=False)
+        scene.check(f"reset {number}", scene.vms[1:])
         test.host.ask(channel.CLOSE, data=f"{guest.folder}/agent.sock".encode() + b"\0")
         guest.wait_ready()
         guest.driver, guest.placed = False, elisa.kit()
-        scene.check(f"reset {number}, booted", both=False)
+        scene.check(f"reset {number}, booted", scene.vms[1:])
         # What its earlier life had is kept until the driver says hello, or the VM is gone.
         test.check(scene.held_now()["attachments"] <= scene.held["attachments"] + 1, f"reset {number}: {scene.held_now()}")
         test.elisa_guest(guest)
@@ -74,7 +55,6 @@ def unplug(scene, count, agent):
     for number in range(count):
         online = f"/sys/devices/system/cpu/cpu{scene.random.randrange(1, cpus)}/online"
         scene.wait()
-        scene.look()
         agent.call(f"echo 0 > {online}")
         scene.test.equal(int(agent.call("nproc")), cpus - 1, f"{agent.name}: CPUs after unplugging")
         scene.check(f"{agent.name}: CPU unplugged {number}")
@@ -118,7 +98,5 @@ def run(test, resets=2, unplugs=6, reloads=3, host_unplugs=0, seed=1):
         reset(scene, resets)
         test.contained(resets, resets, "VMs reset")
     said = scene.witness.end()
-    check_whole(test, scene.ledger)
-    scene.ledger.close()
-    scene.monitor.end()
+    scene.end()
     say(f"       inside at {scene.inside}; the other VM {said}")

@@ -3,10 +3,10 @@
 
 import struct
 
-from bank import Ledger, Teller, check_going_on, check_whole, points, vm_of
+import bank
+from bank import Teller
 from harness import qemu
 from harness.say import say
-from monitor import Monitor
 
 MIB = 1 << 20
 DIMM_BYTES = 128 * MIB  # one block of Linux's memory
@@ -16,46 +16,25 @@ PRESENT, FRAME = 1 << 63, (1 << 55) - 1  # of an entry of /proc/PID/pagemap
 STATES = "/sys/devices/system/memory/memory*/state"
 
 
-class Scene:
+class Scene(bank.Scene):
     """A PC that calls. It is alone: this is the slowest of guests, and what it does here takes all of its time."""
 
     def __init__(self, test, seed):
-        test.elisa()
-        self.test, self.random = test, points(test, seed)
-        self.monitor = Monitor(test.host, "dimms")
-        self.guest = test.guest(vcpus=2, memory_mb=192, **qemu.pc(test.host),
-                                qemu_options=["-m", "slots=4,maxmem=1G", *self.monitor.options])
-        test.elisa_guest(self.guest)
-        self.monitor.begin()
-        self.ledger = Ledger(test, "bank", vetted=True)
-        test.manager("nop", name="nop", vetted=True, memory="64K", grant="all")
-        self.early = Teller(self.guest, "bank", 1)
-        self.vm = vm_of(test, self.guest)
-        self.inside = 0
-
-    def wait(self):
-        self.test.host.call(f"usleep {self.random.randrange(500, 5000)}")
-        self.inside += bool(self.ledger.read().inside(self.vm))
-
-    def check(self, what):
-        check_going_on(self.test, self.ledger, self.vm, what)
+        super().__init__(test, seed, "dimms", witness=False, memory_mb=192, **qemu.pc(test.host),
+                         qemu_options=["-m", "slots=4,maxmem=1G"])
 
     def plugged(self):
         return {each["data"]["id"] for each in self.monitor.ask("query-memory-devices")}
 
-    def until(self, happens, what):
-        for _ in range(400):
-            if happens():
-                return
-            self.test.host.call("usleep 5000")
-        self.test.fail(f"{what}; the guest's kernel says {self.guest.call('dmesg | tail -n 3')}")
+    def until_guest(self, happens, what):
+        self.until(happens, lambda: f"{what}; the guest's kernel says {self.guest.call('dmesg | tail -n 3')}")
 
     def plug(self, name, state):
         """One more DIMM, for the guest's kernel too (online_kernel), or for what can be moved out again (online_movable)."""
         self.wait()
         self.monitor.ask("object-add", qom_type="memory-backend-ram", id=f"memory-{name}", size=DIMM_BYTES)
         self.monitor.ask("device_add", driver="pc-dimm", id=name, memdev=f"memory-{name}")
-        self.until(lambda: self.guest.run(f"grep -l offline {STATES}").out, f"{name}: the guest has not seen it")
+        self.until_guest(lambda: self.guest.run(f"grep -l offline {STATES}").out, f"{name}: the guest has not seen it")
         self.check(f"{name} is plugged in")
         self.guest.call(f"echo {state} > $(grep -l offline {STATES})")
         self.check(f"{name} is in use")
@@ -64,7 +43,7 @@ class Scene:
         """As the administrator asks, and the guest's kernel grants."""
         self.wait()
         self.monitor.ask("device_del", id=name)
-        self.until(lambda: name not in self.plugged(), f"{name}: the guest does not give it back")
+        self.until_guest(lambda: name not in self.plugged(), f"{name}: the guest does not give it back")
         self.monitor.ask("object-del", id=f"memory-{name}")
         self.check(f"{name} is pulled out")
 
@@ -82,14 +61,16 @@ def frames(guest, pid):
 def stay(scene):
     """A DIMM with buffers in it stays: the guest's kernel cannot move what is pinned."""
     scene.monitor.ask("device_del", id="kept")
-    scene.until(lambda: "Offline failed" in scene.guest.call("dmesg | tail -n 8"),
-                "the guest's kernel says nothing of a DIMM that it cannot give back")
+    scene.until_guest(lambda: "Offline failed" in scene.guest.call("dmesg | tail -n 8"),
+                      "the guest's kernel says nothing of a DIMM that it cannot give back")
     scene.test.equal(scene.plugged(), {"kept"}, "DIMMs")
     scene.check("a DIMM that has to stay")
 
 
 def run(test, rounds=1, seed=1):
     scene = Scene(test, seed)
+    test.manager("nop", name="nop", vetted=True, memory="64K", grant="all")
+    early = Teller(scene.guest, "bank", 1)
     scene.plug("kept", "online_kernel")
     late = Teller(scene.guest, "bank", 3)
     pid = max(map(int, scene.guest.call("pidof teller").split()))
@@ -102,10 +83,8 @@ def run(test, rounds=1, seed=1):
         scene.pull(f"dimm{number}")
     stay(scene)
     test.equal(test.stats()["pinned_pages"], pinned, "pages pinned")
-    said = [teller.end() for teller in (scene.early, late)]
-    check_whole(test, scene.ledger)
-    scene.ledger.close()
-    scene.monitor.end()
+    said = [teller.end() for teller in (early, late)]
+    scene.end()
     for each in said:
         test.equal((each["aborted"], each["revoked"]), (0, 0), "calls aborted, and buffers revoked")
     changes = 2 * rounds + 2

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """kill -9 of clients, managers and QEMUs while everybody calls: the others go on, or get the errno meant for them."""
 
-from bank import CONTINUE, LOCKED, STOP, Ledger, Teller, check_going_on, check_whole, points, vm_of
+from signal import SIGCONT, SIGSTOP
+
+from bank import LOCKED, Ledger, Teller, check_going_on, check_whole, points, vm_of
 from harness.say import say
 
 ERROR = "ESHUTDOWN"
@@ -101,10 +103,10 @@ def kill_managers(scene, guest, kills, where=None):
 def stop_with_lock(scene, guest, vm, tries=50):
     """Stops its QEMU at a point where one of its vCPUs has the lock: killed there, it leaves something to repair."""
     for _ in range(tries):
-        guest.qemu.kill(STOP)
+        guest.qemu.kill(SIGSTOP)
         if scene.bank.read().inside(vm, LOCKED) - scene.seen:
             return
-        guest.qemu.kill(CONTINUE)
+        guest.qemu.kill(SIGCONT)
         scene.wait()
     scene.test.check(False, f"in {tries} looks no vCPU of {guest.name} had the lock")
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """SIGSTOP and SIGCONT of QEMUs at random while all call: whoever is stopped, also with the lock, holds up nobody."""
 
-from bank import CONTINUE, LOCKED, STOP, Ledger, Teller, check_going_on, check_whole, points, vm_of
+from signal import SIGCONT, SIGSTOP
+
+from bank import LOCKED, Ledger, Teller, check_going_on, check_whole, points, vm_of
 from harness.say import say
 
 
 def stop(test, guest):
     """Returns when all threads of its QEMU have stopped: those that run on other CPUs go on for a moment."""
-    guest.qemu.kill(STOP)
+    guest.qemu.kill(SIGSTOP)
     test.host.call(f"while grep -h ^State: /proc/$(cat {guest.folder}/pid)/task/*/status | grep -qv stopped; do :; done")
 
 
@@ -29,7 +31,7 @@ def run(test, stops=40, seed=1):
         for vm in vms[:chosen] + vms[chosen + 1:]:
             check_going_on(test, ledger, vm, f"stop {number}, of VM {vms[chosen]}")
         test.equal(ledger.read().calls(vms[chosen]), reading.calls(vms[chosen]), "calls of the VM that is stopped")
-        guests[chosen].qemu.kill(CONTINUE)
+        guests[chosen].qemu.kill(SIGCONT)
         check_going_on(test, ledger, vms[chosen], f"stop {number} is over")
     said = [teller.end() for teller in tellers]
     whole = check_whole(test, ledger)

@@ -3,6 +3,7 @@
 
 import os
 import stat
+from signal import SIGTERM
 
 from harness.channel import TimedOut
 from harness.say import Failure
@@ -33,7 +34,7 @@ def waiting(test, agent):
     test.equal(agent.run("pidof sleep").status, 1, "processes left after the limit")
     job = agent.start("sleep 0.1; echo ready 42; sleep 100")
     test.equal(job.expect("^ready [0-9]+$"), "ready 42", "the line that was waited for")
-    job.kill(15)
+    job.kill(SIGTERM)
     test.equal(job.wait().status, 256 + 15, "status of a job that was killed")
     raises(TimedOut, agent.expect, "/dev/null", "never", 0.1)
     test.equal(job.wait().status, 256 + 15, "status when asked again")

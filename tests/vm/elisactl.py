@@ -3,6 +3,7 @@
 
 import json
 import os
+from signal import SIGINT, SIGSTOP
 
 from harness import elisa
 
@@ -102,7 +103,7 @@ def events(test):
     test.manager(test.build / "tests" / "attack" / "victim" / "victim.elf", name="victim", vetted=True, grant="all")
     guest.call(f"{test.program(guest, 'call')} victim fault 1 0")
     job.expect('"detach"')
-    job.kill(2)
+    job.kill(SIGINT)
     result = job.wait().check()
     seen = [json.loads(line) for line in result.out.splitlines()]
     test.equal([each["event"] for each in seen], ["publish", "attach", "abort", "detach"], "events")
@@ -121,13 +122,13 @@ def counts(test):
     test.manager("counter", name="counter", vetted=True, grant="all")
     holder = guest.start(f"{test.program(guest, 'hold')} counter")
     holder.expect("^attached")
-    holder.kill(19)
+    holder.kill(SIGSTOP)
     before = ask(test, "stat")
     guest.call(f"{test.program(guest, 'call-many')} counter gate 3 700")
     # Three threads of 700, and the reads before and after.
     for what in ("by_vm", "by_object", "by_attachment"):
         test.equal(ask(test, "stat")[what][0]["calls"] - before[what][0]["calls"], 3 * 700 + 2, f"calls {what}")
-    holder.kill(9)
+    holder.kill()
     busy = guest.start(f"exec {test.program(guest, 'call-many')} counter gate 1 1000000000")
     test.host.call(f"taskset -ap 2 $(cat {guest.folder}/pid) > /dev/null; usleep 50000")
     exits = {}

@@ -37,7 +37,7 @@ def owner(test):
         lingering = two.start(f"exec {exchange.program(test, two)} linger {number} {index} 20000")
         lingering.expect("^lingers")
         two.call("usleep 20000")
-        job.kill(9)
+        job.kill()
         job.wait(10)
         lingering.wait(20).check()
 

@@ -49,11 +49,11 @@ def shared(test):
     lingering = two.start(f"exec {program(test, two)} linger {owner} {index} 20000")
     lingering.expect("^lingers")
     two.call("usleep 20000")
-    job.kill(9)
+    job.kill()
     job.wait(10)
     print(lingering.wait(20).check().out.splitlines()[-1], "calls while the memory's owner went")
     refused(test, two, f"say {owner} {index} gone", "put: -22")
-    at_host.kill(9)
+    at_host.kill()
     at_host.wait(10)
     refused(test, one, f"say {host_owner} {host_index} gone", "put: -22")
 
@@ -64,7 +64,7 @@ def asleep(test):
     job, *_ = sit(test, one)
     manager.kill()
     job.expect("^woken: ")
-    job.kill(9)
+    job.kill()
     job.wait(10)
 
 

@@ -3,6 +3,7 @@
 
 import errno
 import re
+from signal import SIGCONT, SIGSTOP
 
 from harness import elisa
 from harness.run import TREE
@@ -97,13 +98,13 @@ def withdrawn(test, stop=False):
     (guest,), manager = place(test, 1, "vault")
     job = inside(test, guest, f"call vault add 1 {FOREVER}")
     if stop:
-        guest.qemu.kill(19)
+        guest.qemu.kill(SIGSTOP)
     manager.kill()
     test.host.call("usleep 100000")
     held = test.stats()
     test.equal((held["objects"], held["pinned_pages"]), (0, 0), "objects and pinned pages after the manager's death")
     if stop:
-        guest.qemu.kill(18)
+        guest.qemu.kill(SIGCONT)
     test.equal(job.wait(20).check().out, f"{-errno.ESHUTDOWN}\n", "what the client printed")
     test.equal(guest.call("echo alive"), "alive\n", "the client's VM")
 
@@ -124,10 +125,10 @@ def revoked_once(test):
     """A lock is taken from a call: that call is aborted, and no later one of the same vCPU."""
     guests, _ = place(test, 2, "vault")
     holder = inside(test, guests[0], f"vault vault 6 {LONG}")
-    guests[0].qemu.kill(19)
+    guests[0].qemu.kill(SIGSTOP)
     other = guests[1].call(f"{test.program(guests[1], 'vault')} vault 100 1", 20)
     test.check(other.endswith("done 100 aborted 0 repaired 1\n"), f"the other VM's calls: {other}")
-    guests[0].qemu.kill(18)
+    guests[0].qemu.kill(SIGCONT)
     test.equal(holder.wait(20).check().out, "attached\ndone 5 aborted 1 repaired 1\n", "the holder's calls")
 
 
@@ -136,11 +137,11 @@ def holder_ends(test, stop=False):
     guests, _ = place(test, 2, "asker")
     holder = inside(test, guests[0], f"call asker scribble 1 {FOREVER}")
     if stop:
-        guests[0].qemu.kill(19)
+        guests[0].qemu.kill(SIGSTOP)
     watcher = guests[1].start(f"exec {test.program(guests[1], 'call')} asker watch 1 {2 * LONG}")
     if stop:
         test.host.call("usleep 200000")
-        guests[0].qemu.kill(18)
+        guests[0].qemu.kill(SIGCONT)
     test.equal(watcher.wait(20).check().out, "0\n", "writes of the former holder")
     test.equal(holder.wait(20).check().out, f"{-errno.ECANCELED}\n", "the holder's call")
 

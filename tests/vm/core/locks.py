@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A lock in an object: kept while its holders go on, taken from one that is stopped, killed, or does not end."""
 
+from signal import SIGCONT, SIGSTOP
+
 from harness import elisa
 
 CALLS = 3000
@@ -59,13 +61,13 @@ def stopped(test):
     """SIGSTOP of a VMM whose vCPU holds the lock: the others go on within milliseconds."""
     guests = vault(test, 2, call_limit_ms=1_000_000)
     holder = hold(test, guests[0])
-    guests[0].qemu.kill(19)
+    guests[0].qemu.kill(SIGSTOP)
     before = float(test.host.call("cut -d' ' -f1 /proc/uptime"))
     said = result(start(test, guests[1], 100, 1))
     took = float(test.host.call("cut -d' ' -f1 /proc/uptime")) - before
     test.equal((said["done"], said["aborted"], said["repaired"]), (100, 0, 1), "the other VM's calls")
     test.check(took < 1, f"they took {took} s")
-    guests[0].qemu.kill(18)
+    guests[0].qemu.kill(SIGCONT)
     test.equal(result(holder)["aborted"], 1, "the holder's call, when it was woken")
 
 

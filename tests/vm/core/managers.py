@@ -2,8 +2,7 @@
 """What a manager does: it is asked, gives memory and a value, withdraws, dies; on the host and in a VM."""
 
 import errno
-
-STOP, CONTINUE = 19, 18
+from signal import SIGCONT, SIGSTOP
 
 
 def place(test, where):
@@ -38,7 +37,7 @@ def asleep(test, aborts=100):
     holder(test, noisy, "victim")
     leaver = holder(test, leaving, "victim")
     numbers = [line.split()[1] for line in manager.events()]
-    manager.job.kill(STOP)
+    manager.job.kill(SIGSTOP)
     said = noisy.call(f"{test.program(noisy, 'call')} victim fault {aborts} 0", 30)
     test.equal(said, f"{-errno.EFAULT}\n" * aborts, "calls that fault")
     leaver.kill()
@@ -46,7 +45,7 @@ def asleep(test, aborts=100):
     waiting = late.start(f"exec {test.program(late, 'hold')} victim")
     test.host.call("usleep 100000")
     test.check("attached" not in late.read(waiting.out_path).decode(), "attached, though nobody was asked")
-    manager.job.kill(CONTINUE)
+    manager.job.kill(SIGCONT)
     waiting.expect("^attached")
     events = manager.events()
     test.equal([line.split()[1] for line in events if line.startswith("detach")], numbers[1:], "who left")

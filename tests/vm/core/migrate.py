@@ -3,6 +3,7 @@
 roots anew: no call is lost, and nothing is left behind."""
 
 import random
+from signal import SIGTERM
 
 ROOTS = "/sys/module/kvm/parameters/nx_huge_pages"
 CALLS, ATTACHMENTS, BUFFERS = 10000, 20, 4
@@ -16,7 +17,7 @@ def disturb(test, guest, points):
     """One client more, which dies while it calls; and new roots."""
     doomed = guest.start(f"exec {test.program(guest, 'call-many')} doomed gate 2 1000000000")
     test.host.call(f"usleep {points.randrange(30000)}; echo force > {ROOTS}")
-    doomed.kill(9)
+    doomed.kill()
     doomed.wait()
     test.host.call(f"echo off > {ROOTS}; usleep {points.randrange(5000)}")
 
@@ -35,7 +36,7 @@ def run(test, rounds=4, seed=1):
     test.equal(adds.wait(60).check().out.split(), ["added", str(cpus * CALLS), "total", str(cpus * CALLS)],
                "calls, and the counter")
     test.equal(rejoins.wait(60).check().out, f"{ATTACHMENTS} rounds\n", "attachments")
-    shuffle.kill(15)
+    shuffle.kill(SIGTERM)
     moves = int(shuffle.wait(10).check().out.split()[1])
     test.check(moves > 200, f"vCPUs were moved {moves} times only")
     test.equal(held(test, guest), before, "attachments and pages held")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Debian's own programs in a guest's image and on the host: each starts, with all the libraries that it needs."""
 
+from signal import SIGINT
+
 SAID = {
     "/usr/bin/iperf3 --version": "iperf 3.",
     "/usr/bin/memcached --version": "memcached 1.",
@@ -27,6 +29,6 @@ def run(test):
     try:
         pmd.expect("RX-packets: [1-9]", 10)
     finally:
-        pmd.kill(2)
+        pmd.kill(SIGINT)
         result = pmd.wait(20)
     test.check("DPDK 22.11" in result.check().err and "Bye..." in result.out, f"testpmd: {result.out}{result.err}")

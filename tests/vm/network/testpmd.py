@@ -2,6 +2,7 @@
 """Stock dpdk-testpmd with net_elisa by -d in two VMs: packets cross, and the switch may go."""
 
 import re
+from signal import SIGINT
 
 from harness import dpdk
 
@@ -16,7 +17,7 @@ def start(test, guest, number, mode, more=""):
 
 
 def ended(test, job):
-    job.kill(2)
+    job.kill(SIGINT)
     result = job.wait(30)
     test.check("Bye..." in result.check().out, f"testpmd did not end well: {result.out[-1000:]}{result.err}")
     return result.out + result.err
