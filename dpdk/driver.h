@@ -156,6 +156,12 @@ static inline bool net_passing(long error)
 	return error == -EINTR || error == -ETIME || error == -ECANCELED || error == -EAGAIN;
 }
 
+/* Shall it be tried once more? tries: how often it was, 0 at first. */
+static inline bool net_again(long error, unsigned int *tries)
+{
+	return net_passing(error) && ++*tries < NET_TRIES;
+}
+
 /* connection.c */
 struct net_connection *net_connection_get(const char *object, enum elisa_scheme scheme, int *error);
 int net_connection_refresh(struct net_connection *connection); /* before its first port is started */

@@ -156,7 +156,7 @@ static bool refused(const struct net_port *port, long error)
 	case -EROFS:
 		return true;
 	case -EADDRINUSE: /* the host's too, while the VM has memory where calls take place; then no call is made */
-		return elisa_call2(&port->connection->functions.counters, VSWITCH_PORTS_MAX, 0) == -ENOTCONN;
+		return elisa_call2(&port->connection->functions.counters, VSWITCH_NO_PORT, 0) == -ENOTCONN;
 	default:
 		return false;
 	}
@@ -211,12 +211,12 @@ int net_port_open(struct net_port *port)
 /* A call that was cut short may have closed it wholly, in part, or not. */
 static long call_close(const struct net_port *port)
 {
-	unsigned int try = 0;
+	unsigned int tries = 0;
 	long error;
 
 	do
 		error = elisa_call1(&port->connection->functions.close, port->number);
-	while (net_passing(error) && ++try < NET_TRIES);
+	while (net_again(error, &tries));
 	return error;
 }
 
@@ -340,12 +340,12 @@ empty:
 
 static int start(struct rte_eth_dev *device)
 {
-	unsigned int try = 0;
+	unsigned int tries = 0;
 	int error;
 
 	do
 		error = start_once(device);
-	while (net_passing(error) && ++try < NET_TRIES);
+	while (net_again(error, &tries));
 	return error;
 }
 

@@ -138,7 +138,7 @@ static int make_port(struct rte_eth_dev *device, const struct arguments *argumen
 {
 	struct net_port *port = net_port(device);
 	int error;
-	unsigned int try = 0;
+	unsigned int tries = 0;
 
 	port->data = device->data;
 	port->queues = arguments->queues;
@@ -159,7 +159,7 @@ static int make_port(struct rte_eth_dev *device, const struct arguments *argumen
 		error = net_port_prepare(port);
 		if (!error)
 			error = net_port_open(port);
-	} while (net_passing(error) && ++try < NET_TRIES);
+	} while (net_again(error, &tries));
 	if (error)
 		net_connection_put(port->connection);
 	else

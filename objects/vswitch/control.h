@@ -318,7 +318,7 @@ static inline uint32_t ports_of(const struct vswitch_state *state, uint32_t atta
 	return count;
 }
 
-/* Under the state's lock. The number of the port. */
+/* Under the state's lock. The handle of the port. */
 static inline long port_open(const struct elisa_info *info, struct vswitch_state *state, struct vswitch_config *config)
 {
 	uint64_t address = address_load(config->mac);
@@ -339,6 +339,8 @@ static inline long port_open(const struct elisa_info *info, struct vswitch_state
 	if (error)
 		return error;
 	VSWITCH_WRITE(port->gone, 0);
+	/* Before it is anybody's: who has the handle of an earlier one is to meet none that is his by its owner. */
+	VSWITCH_WRITE(port->handle, port_handle(number, port->opened++));
 	VSWITCH_WRITE(port->claimed, (uint64_t)info->attachment + 1);
 	elisa_copy(port->name, config->name, sizeof(port->name));
 	port->address = address;
@@ -355,8 +357,8 @@ static inline long port_open(const struct elisa_info *info, struct vswitch_state
 		return -EADDRINUSE;
 	}
 	address_store(config->mac, address);
-	config->port = number;
-	return number;
+	config->port = (uint32_t)port->handle;
+	return config->port;
 }
 
 /* Under the state's lock. */

@@ -13,7 +13,7 @@
 #include "vswitch.h"
 
 #define VSWITCH_MAGIC 0x6863746977732076ull
-#define VSWITCH_VERSION 3
+#define VSWITCH_VERSION 4
 #define VSWITCH_WAYS 8 /* of a bucket: one cache line */
 #define VSWITCH_BUCKETS_MAX 4096
 #define VSWITCH_BUCKETS_DEFAULT 1024
@@ -68,6 +68,8 @@ struct vswitch_port {
 	 */
 	uint64_t claimed, owner;
 	uint64_t gone;    /* written by the manager: this owner has gone */
+	uint64_t handle;  /* what its client calls it: the number, and above it how often the place was taken before */
+	uint64_t opened;  /* how often it was, with this time */
 	uint64_t address; /* first byte lowest */
 	uint64_t spread;  /* eight bytes: the queue for each of eight classes of flows */
 	uint32_t flags;   /* VSWITCH_BIND ... */
@@ -162,6 +164,18 @@ static inline uint64_t vswitch_index(uint64_t index, uint64_t size)
 #define VSWITCH_ADDRESS_MASK 0xffffffffffffull
 #define VSWITCH_BROADCAST VSWITCH_ADDRESS_MASK
 #define VSWITCH_GROUP 1ull /* of an address: broadcast or multicast */
+
+/* What a client calls the port of that number, which was opened so often before. As an int it is not negative. */
+static inline uint32_t port_handle(uint32_t number, uint64_t before)
+{
+	return number | (uint32_t)(before * VSWITCH_PORTS_MAX & 0x7fffffff);
+}
+
+/* Of any handle that a client may give. */
+static inline uint32_t port_number(uint64_t handle)
+{
+	return (uint32_t)vswitch_index(handle, VSWITCH_PORTS_MAX);
+}
 
 static inline void vswitch_port_counters(const struct vswitch_port *port, struct vswitch_counters *sum)
 {

@@ -24,26 +24,23 @@ static struct vswitch_state *state_checked(const struct elisa_info *info)
 	return state;
 }
 
-/* Is the port of that number the caller's? */
-static inline int port_find(const struct elisa_info *info, struct vswitch_state *state, uint64_t number,
+/* Is the port of that handle the caller's? */
+static inline int port_find(const struct elisa_info *info, struct vswitch_state *state, uint64_t handle,
 			    struct vswitch_port **port)
 {
-	uint64_t offset;
+	uint64_t offset = port_number(handle) * sizeof(**port);
 
-	if (number >= VSWITCH_PORTS_MAX)
-		return 0;
-	offset = vswitch_index(number, VSWITCH_PORTS_MAX) * sizeof(**port);
 	KEEP(offset);
 	*port = (struct vswitch_port *)(void *)((char *)state->ports + offset);
-	return VSWITCH_IS((*port)->owner, (uint64_t)info->attachment + 1);
+	return VSWITCH_IS((*port)->owner, (uint64_t)info->attachment + 1) && VSWITCH_IS((*port)->handle, handle);
 }
 
 /* The same, or NULL. */
-static inline struct vswitch_port *port_of(const struct elisa_info *info, struct vswitch_state *state, uint64_t number)
+static inline struct vswitch_port *port_of(const struct elisa_info *info, struct vswitch_state *state, uint64_t handle)
 {
 	struct vswitch_port *port;
 
-	return port_find(info, state, number, &port) ? port : NULL;
+	return port_find(info, state, handle, &port) ? port : NULL;
 }
 
 ELISA_ENTRY(vswitch_open, uint64_t where)
@@ -76,23 +73,24 @@ ELISA_ENTRY(vswitch_open, uint64_t where)
 }
 
 /* Is the port the caller's, or what is left of one that was? */
-static int port_is_left(const struct elisa_info *info, const struct vswitch_state *state, uint64_t number)
+static int port_is_left(const struct elisa_info *info, const struct vswitch_state *state, uint64_t handle)
 {
-	return number < VSWITCH_PORTS_MAX && VSWITCH_IS(state->ports[vswitch_index(number, VSWITCH_PORTS_MAX)].claimed,
-							(uint64_t)info->attachment + 1);
+	const struct vswitch_port *port = &state->ports[port_number(handle)];
+
+	return VSWITCH_IS(port->claimed, (uint64_t)info->attachment + 1) && VSWITCH_IS(port->handle, handle);
 }
 
 /* One that was cut short is finished when it is repeated: who is told that the port is none of his may rely on it. */
-ELISA_ENTRY(vswitch_close, uint64_t number)
+ELISA_ENTRY(vswitch_close, uint64_t handle)
 {
 	struct vswitch_state *state = state_of(info);
 	long result = -ENOTCONN;
 
-	if (!state || !port_is_left(info, state, number))
+	if (!state || !port_is_left(info, state, handle))
 		return result;
 	elisa_lock(&state->lock, info);
-	if (port_is_left(info, state, number)) {
-		port_free(info, state, (uint32_t)number);
+	if (port_is_left(info, state, handle)) {
+		port_free(info, state, port_number(handle));
 		result = 0;
 	}
 	elisa_unlock(&state->lock, info);
@@ -126,21 +124,21 @@ static long set(const struct elisa_info *info, struct vswitch_state *state, uint
 	}
 }
 
-ELISA_ENTRY(vswitch_set, uint64_t number, uint64_t what, uint64_t value)
+ELISA_ENTRY(vswitch_set, uint64_t handle, uint64_t what, uint64_t value)
 {
 	struct vswitch_state *state = state_of(info);
 	long result = -ENOTCONN;
 
-	if (!state || !port_of(info, state, number))
+	if (!state || !port_of(info, state, handle))
 		return result;
 	elisa_lock(&state->lock, info);
-	if (port_of(info, state, number))
-		result = set(info, state, (uint32_t)number, what, value);
+	if (port_of(info, state, handle))
+		result = set(info, state, port_number(handle), what, value);
 	elisa_unlock(&state->lock, info);
 	return result;
 }
 
-ELISA_ENTRY(vswitch_counters, uint64_t number, uint64_t where)
+ELISA_ENTRY(vswitch_counters, uint64_t handle, uint64_t where)
 {
 	void *at =
 		elisa_exchange(info, info->attachment, where >> 32, (uint32_t)where, sizeof(struct vswitch_counters));
@@ -148,7 +146,7 @@ ELISA_ENTRY(vswitch_counters, uint64_t number, uint64_t where)
 	struct vswitch_counters counters;
 	struct vswitch_port *port;
 
-	port = state ? port_of(info, state, number) : NULL;
+	port = state ? port_of(info, state, handle) : NULL;
 	if (!port)
 		return -ENOTCONN;
 	if (!at)
@@ -513,14 +511,14 @@ static APART long send_many(const struct elisa_info *info, struct vswitch_tx *tx
 	return done;
 }
 
-ELISA_ENTRY(vswitch_send, uint64_t number, uint64_t queue, uint64_t count)
+ELISA_ENTRY(vswitch_send, uint64_t handle, uint64_t queue, uint64_t count)
 {
 	struct vswitch_state *state = (struct vswitch_state *)info->memory.address;
 	struct vswitch_port *port;
 	struct vswitch_tx *tx;
 
 	/* As state_of() says. */
-	if (info->memory.bytes < sizeof(*state) || !port_find(info, state, number, &port))
+	if (info->memory.bytes < sizeof(*state) || !port_find(info, state, handle, &port))
 		return -ENOTCONN;
 	if (queue >= VSWITCH_QUEUES_MAX)
 		return -EINVAL;

@@ -23,6 +23,7 @@
 #define VSWITCH_PACKET_MAX 9022 /* 9000 bytes of payload, the header of 14, two tags */
 #define VSWITCH_PACKET_MIN 14
 #define VSWITCH_NAME_MAX 32
+#define VSWITCH_NO_PORT (~0ull) /* no port has this handle */
 
 /* A place in shared memory: the buffer's index (its number less 0x100) and an offset in it. */
 #define VSWITCH_WHERE(index, offset) ((uint64_t)(index) << 32 | (uint32_t)(offset))
@@ -83,7 +84,7 @@ struct vswitch_config {
 		uint32_t reserved;
 	} tx[VSWITCH_QUEUES_MAX];
 	/* out */
-	uint32_t port;
+	uint32_t port; /* its handle */
 	uint32_t reserved;
 };
 
@@ -114,14 +115,15 @@ struct vswitch_counters {
  * Functions, all with a negative errno for what is refused. A VM has one attachment for all its processes, which may
  * have several ports; a port is its attachment's. A port whose rings are shared no more is as good as closed.
  *
- *   vswitch_open(where)              of a struct vswitch_config; the port's number. ENOSPC (too many ports), EDQUOT (too
+ *   vswitch_open(where)              of a struct vswitch_config; the port's handle, which no port has that is opened
+ *                                    after it (in 2^25 times). ENOSPC (too many ports), EDQUOT (too
  *                                    many of this attachment), EEXIST (the name is taken), EADDRINUSE (the address is,
  *                                    or this attachment has too many that the switch keeps beside it), EINVAL (a ring's
  *                                    size, alignment, a field), EFAULT (memory that is not shared), EPERM (the manager
  *                                    does not allow that address, or promiscuous mode), EROFS (the attachment is
  *                                    read-only, or the switch of another version)
- *   vswitch_close(port)              ENOTCONN: it is none of the caller's, as for all that follow. To be repeated if it was
- *                                    cut short: until 0 or ENOTCONN packets may come
+ *   vswitch_close(port)              ENOTCONN: no port of the caller's has that handle, as for all that follow. To be
+ *                                    repeated if it was cut short: until 0 or ENOTCONN packets may come
  *   vswitch_send(port, queue, count) packets out of the first COUNT slots of that tx array: how many slots were taken
  *                                    (delivered, or dropped and counted). Fewer than COUNT: the rest stays the
  *                                    caller's, call again. EINVAL

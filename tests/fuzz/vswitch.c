@@ -123,7 +123,7 @@ static void call(struct input *input, uint32_t n)
 
 	switch (what % 8) {
 	case 0:
-		require(client_open(n) < (long)state->ports_max);
+		require(client_open(n) < 0 || port_number((uint64_t)clients[n].port) < state->ports_max);
 		break;
 	case 1:
 		vswitch_close(info, port);

@@ -172,6 +172,34 @@ static void several_ports(void **test)
 	assert_int_equal(vswitch_send(&clients[0].info, 2, 0, 1), 1);
 }
 
+/*
+ * One process closes its port, is told that this was cut short, and closes it again; meanwhile another one of its VM
+ * got the place.
+ */
+static void closed_again(void **test)
+{
+	const struct elisa_info *info = &clients[0].info;
+	struct vswitch_config *config = client_config(0, 1, 1);
+	uint64_t next;
+
+	(void)test;
+	assert_int_equal(vswitch_close(info, 0), 0);
+	address_store(config->mac, mac(50));
+	next = (uint64_t)vswitch_open(info, VSWITCH_WHERE(clients[0].index, AT_CONFIG));
+	assert_int_equal(port_number(next), 0);
+	assert_int_equal(vswitch_close(info, 0), -ENOTCONN);
+	assert_int_equal(vswitch_send(info, 0, 0, 1), -ENOTCONN);
+	assert_int_equal(vswitch_set(info, 0, VSWITCH_SET_MTU, 100), -ENOTCONN);
+	assert_int_equal(vswitch_counters(info, 0, VSWITCH_WHERE(clients[0].index, 0)), -ENOTCONN);
+	assert_int_equal(vswitch_send(info, next | 1ull << 32, 0, 1), -ENOTCONN);
+	assert_int_equal(vswitch_send(info, VSWITCH_NO_PORT, 0, 1), -ENOTCONN);
+	assert_int_equal(vswitch_send(info, next, 0, 1), 1);
+	assert_int_equal(vswitch_close(info, next), 0);
+	/* Each of its handles was another, and none is an error. */
+	state->ports[0].opened = UINT64_MAX / VSWITCH_PORTS_MAX;
+	assert_true(vswitch_open(info, VSWITCH_WHERE(clients[0].index, AT_CONFIG)) > (long)next);
+}
+
 static void all_ports(void **test)
 {
 	(void)test;
@@ -188,14 +216,14 @@ static void all_ports(void **test)
 	}
 	/* One is closed, one's client is gone and the manager has said so, one has unshared its rings. */
 	assert_int_equal(vswitch_close(&clients[10].info, 10), 0);
-	assert_int_equal(client_open(64), 10);
+	assert_int_equal(client_open(64), port_handle(10, 1));
 	state->ports[20].gone = state->ports[20].owner;
 	vswitch_changed(state);
 	client_config(65, 1, 1);
-	assert_int_equal(client_open(65), 20);
+	assert_int_equal(client_open(65), port_handle(20, 1));
 	client_unshare(30);
 	client_config(20, 1, 1);
-	assert_int_equal(client_open(20), 30);
+	assert_int_equal(client_open(20), port_handle(30, 1));
 	client_config(10, 1, 1);
 	assert_int_equal(client_open(10), -ENOSPC);
 }
@@ -218,10 +246,10 @@ static void ports_each(void **test)
 	assert_int_equal(open_at(1, mac(21)), VSWITCH_PORTS_EACH_DEFAULT);
 	/* One that is closed does not count, nor one whose closing was cut short. */
 	assert_int_equal(vswitch_close(&clients[0].info, 3), 0);
-	assert_int_equal(open_at(0, mac(20)), 3);
+	assert_int_equal(open_at(0, mac(20)), port_handle(3, 1));
 	assert_int_equal(open_at(0, mac(22)), -EDQUOT);
 	mask_set(&state->open, 5, 0);
-	assert_int_equal(open_at(0, mac(22)), 5);
+	assert_int_equal(open_at(0, mac(22)), port_handle(5, 1));
 	assert_int_equal(open_at(0, mac(23)), -EDQUOT);
 	/* What is said when there is none left for anybody either. */
 	state->ports_max = VSWITCH_PORTS_EACH_DEFAULT + 1;
@@ -243,7 +271,7 @@ static uint64_t neighbour(uint64_t address)
 /* Nor all places of a bucket: another's address that belongs there can be opened. */
 static void fixed_each(void **test)
 {
-	uint64_t address = mac(0), first = address;
+	uint64_t address = mac(0), first = address, last;
 
 	(void)test;
 	for (uint32_t n = 0; n < ENTRY_FIXED_EACH; n++, address = neighbour(address))
@@ -255,8 +283,10 @@ static void fixed_each(void **test)
 	assert_int_equal(vswitch_send(&clients[0].info, 0, 0, 1), 1);
 	assert_true(table_find(table_bucket(state, address), address) != 0);
 	assert_int_equal(open_at(0, address), -EADDRINUSE);
-	assert_int_equal(open_at(0, mac(5)), ENTRY_FIXED_EACH);
-	assert_int_equal(vswitch_set(&clients[0].info, ENTRY_FIXED_EACH, VSWITCH_SET_MAC, address), -EADDRINUSE);
+	/* The place was taken for a moment by each of the two that were refused. */
+	last = (uint64_t)open_at(0, mac(5));
+	assert_int_equal(last, port_handle(ENTRY_FIXED_EACH, 2));
+	assert_int_equal(vswitch_set(&clients[0].info, last, VSWITCH_SET_MAC, address), -EADDRINUSE);
 	assert_int_equal(open_at(1, address), ENTRY_FIXED_EACH + 1);
 	/* What it gives back it may have again. */
 	assert_int_equal(vswitch_set(&clients[0].info, 0, VSWITCH_SET_MAC, mac(6)), 0);
@@ -270,7 +300,7 @@ static void closed_and_opened(void **test)
 	client_send_one(0, mac(1), mac(33), 64, 1); /* mac(33) is behind port 0 */
 	assert_int_equal(vswitch_close(&clients[0].info, 0), 0);
 	client_config(2, 1, 1)->flags = VSWITCH_BIND;
-	assert_int_equal(client_open(2), 0);
+	assert_int_equal(client_open(2), port_handle(0, 1));
 	client_post(2, 0, 10, PLACE_BYTES);
 	client_send_one(1, mac(33), mac(1), 64, 1);
 	client_send_one(1, mac(0), mac(1), 64, 1);
@@ -490,12 +520,14 @@ static void cut_short(void **test)
 /* Opening, or closing, was cut short: who opens next takes it apart, or who closes it. */
 static void half_a_port(void **test)
 {
+	uint32_t again = port_handle(1, 1);
+
 	(void)test;
 	state->lock.word = ELISA_LOCK_DEAD;
 	state->open &= ~VSWITCH_BIT(0); /* as closing begins, and opening ends */
 	client_config(2, 1, 1);
 	address_store(client_config(2, 1, 1)->mac, mac(0));
-	assert_int_equal(client_open(2), 0);
+	assert_int_equal(client_open(2), port_handle(0, 1));
 	assert_int_equal(state->lock.word, 0);
 	assert_int_equal(client_send(0, 1), -ENOTCONN);
 	state->ports[1].owner = 0; /* a little later */
@@ -503,15 +535,15 @@ static void half_a_port(void **test)
 	state->lock.word = ELISA_LOCK_DEAD;
 	client_config(3, 1, 1);
 	address_store(client_config(3, 1, 1)->mac, mac(1));
-	assert_int_equal(client_open(3), 1);
+	assert_int_equal(client_open(3), again);
 	/* So does who repeats closing it: nothing is left when he is told that the port is none of his. */
 	state->ports[1].owner = 0;
 	state->open &= ~VSWITCH_BIT(1);
-	assert_int_equal(vswitch_close(&clients[2].info, 1), -ENOTCONN);
-	assert_int_equal(vswitch_close(&clients[3].info, 1), 0);
+	assert_int_equal(vswitch_close(&clients[2].info, again), -ENOTCONN);
+	assert_int_equal(vswitch_close(&clients[3].info, again), 0);
 	assert_int_equal(state->ports[1].claimed, 0);
 	assert_true(state->ports[1].rx[0].live == VSWITCH_NO_SERIAL);
-	assert_int_equal(vswitch_close(&clients[3].info, 1), -ENOTCONN);
+	assert_int_equal(vswitch_close(&clients[3].info, again), -ENOTCONN);
 }
 
 int main(void)
@@ -525,7 +557,7 @@ int main(void)
 		cmocka_unit_test_setup(queues_off, empty),        cmocka_unit_test_setup(wakes, two),
 		cmocka_unit_test_setup(wakes_for_the_dead, two),  cmocka_unit_test_setup(cut_short, two),
 		cmocka_unit_test_setup(half_a_port, two),         cmocka_unit_test_setup(ports_each, empty),
-		cmocka_unit_test_setup(fixed_each, empty),
+		cmocka_unit_test_setup(fixed_each, empty),        cmocka_unit_test_setup(closed_again, two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static void addresses(void **test)
 /* A packet that is taken for what is kept in the slot, while nothing is. False: none can be, in this generation. */
 static bool forge(uint32_t n, uint32_t slot, uint32_t of)
 {
-	const struct vswitch_route *route = &state->ports[clients[n].port].tx[0].routes[of];
+	const struct vswitch_route *route = &state->ports[port_number((uint64_t)clients[n].port)].tx[0].routes[of];
 	uint64_t low = route_tie(&clients[n].info, state, route->word, state->generation, 0) ^ route->check;
 	uint8_t *at = packet_put(n, slot, 0, 0, 64, 0);
 
@@ -84,18 +84,20 @@ static void lead_to_queues(void **test)
 {
 	(void)test;
 	for (uint32_t round = 0; round < 20; round++) {
+		uint32_t other = round % 2 ? A : 5;
+
 		for (uint32_t i = 0; i < 30; i++) {
 			client_send_one(A, mac(B + i % 2), mac(A) + (i << 16), 64, 1);
 			client_send_one(B, mac(A), mac(B) + (i << 24), 64, 1);
 			assert_true(world_routes_hold());
 		}
 		assert_int_equal(vswitch_close(&clients[A].info, (uint64_t)clients[A].port), 0);
-		client_config(round % 2 ? A : 5, 1 + round % CLIENT_QUEUES, 1 + round / 2 % CLIENT_QUEUES);
-		assert_int_equal(client_open(round % 2 ? A : 5), 0);
+		client_config(other, 1 + round % CLIENT_QUEUES, 1 + round / 2 % CLIENT_QUEUES);
+		assert_int_equal(client_open(other), port_handle(0, 2 * round + 1));
 		assert_true(world_routes_hold());
-		assert_int_equal(vswitch_close(&clients[round % 2 ? A : 5].info, 0), 0);
+		assert_int_equal(vswitch_close(&clients[other].info, (uint64_t)clients[other].port), 0);
 		client_config(A, 1, 1);
-		assert_int_equal(client_open(A), 0);
+		assert_int_equal(client_open(A), port_handle(0, 2 * round + 2));
 	}
 }
 
