@@ -5,8 +5,9 @@ docs/fidelity.md: the checker must be silent about the former, and must find the
 """
 
 import sys
+from signal import SIGUSR1
 
-from harness import elisa, planted
+from harness import elisa, modules, planted
 from harness.run import TREE
 
 sys.path.append(str(TREE / "tests" / "vm" / "core"))
@@ -14,7 +15,9 @@ sys.path.append(str(TREE / "tests" / "attack"))
 import exchange  # noqa: E402
 from vmm import VMM  # noqa: E402
 
-VICTIM = TREE / "build" / "tests" / "attack" / "victim" / "victim.elf"
+ATTACK = TREE / "build" / "tests" / "attack"
+VICTIM = ATTACK / "victim" / "victim.elf"
+FAILING = TREE / "tests" / "fault" / "failing"
 
 
 def detach(test):
@@ -80,8 +83,41 @@ def switches(test):
     guest.call(f"for i in 1 2 3; do {program} counter gate 1 100 & done; wait", 20)
 
 
+def halfway(test, flags="", attempts=5):
+    """Sharing fails in the middle, when another vCPU has read what was mapped until then; the rest is not mapped at all."""
+    guest = test.client(vcpus=2, qemu_options=("-name", "halfway,debug-threads=on"))
+    test.manager(ATTACK / "victim" / "hostile.elf", name="hostile", grant="all", exchange=True)
+    # KVM invalidates all when a vCPU comes to another CPU.
+    test.host.call(f"cd /proc/$(cat {guest.folder}/pid)/task; for cpu in 0 1; do "
+                   "taskset -p $((1 << cpu)) $(dirname $(grep -l \"^CPU $cpu/KVM\" */comm)); done; "
+                   "taskset -ap 1 $(pidof elisa-manager)")
+    elisa.insert(test.host, FAILING, test.host.kernel, "window=elisa:elisa_memory_map")
+    try:
+        arm = f"cd /sys/module/failing/parameters; cat {guest.folder}/pid > pid; echo 1 > nth"
+        job = guest.start(f"exec {elisa.place(guest, ATTACK / 'programs' / 'halfway')} hostile {flags}")
+        job.expect("^ready")
+        for number in range(attempts):
+            test.host.call(arm)
+            job.kill(SIGUSR1)
+            said = job.expect(f"^share {number} ")
+            test.check("ENOMEM" in said, f"how sharing ended: {said}")
+            if said.endswith(" met"):
+                break
+        else:
+            test.fail(f"nobody has read what was mapped for a moment, in {attempts} attempts")
+        job.kill()
+        job.wait(10)
+    finally:
+        test.host.call(f"rmmod {modules.name_of(FAILING)}")
+
+
+def halfway_exchange(test):
+    """The same of a buffer that all attachments of the object would reach."""
+    halfway(test, "exchange")
+
+
 SCENES = {"detach": detach, "buffers": buffers, "owner": owner, "roots": roots, "control": control, "cpus": cpus,
-          "switches": switches}
+          "switches": switches, "halfway": halfway, "halfway-exchange": halfway_exchange}
 
 
 def run(test, scenes, fault=None, report=None):

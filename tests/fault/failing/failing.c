@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Lets one allocation of elisa.ko fail: the one that comes as number `nth` while the process `pid` is in a request of
- * its VM, in a first call, or in an ioctl. `seen` counts them, `failed` those that failed; to write `nth` begins anew.
+ * its VM, in a first call, or in an ioctl; or in the function `window` alone, if it is loaded with one. `seen` counts
+ * them, `failed` those that failed; to write `nth` begins anew.
  * Distribution kernels have the places for that (should_failslab, should_fail_alloc_page), but nothing that uses them.
  */
 #include <asm/ibt.h>
@@ -16,6 +17,8 @@ module_param(pid, int, 0644);
 static unsigned int seen, failed, nth;
 module_param(seen, uint, 0444);
 module_param(failed, uint, 0444);
+static char *window;
+module_param(window, charp, 0444);
 
 static int set_nth(const char *text, const struct kernel_param *param)
 {
@@ -26,7 +29,7 @@ static int set_nth(const char *text, const struct kernel_param *param)
 static const struct kernel_param_ops nth_operations = { .set = set_nth, .get = param_get_uint };
 module_param_cb(nth, &nth_operations, &nth, 0644);
 
-/* Who is in code of the module at this moment: one at a time, the host has one CPU. */
+/* Who is in code of the module at this moment: one at a time, the host has one CPU, or the window is one of few. */
 static struct task_struct *there;
 
 static int enter(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -45,6 +48,7 @@ static struct kretprobe requests = { .kp.symbol_name = "elisa:elisa_on_handle_ex
 				     .handler = leave };
 static struct kretprobe ioctls = { .kp.symbol_name = "elisa:session_ioctl", .entry_handler = enter, .handler = leave };
 static struct kretprobe *windows[] = { &requests, &ioctls };
+static int window_count = ARRAY_SIZE(windows);
 
 static bool fails(gfp_t flags)
 {
@@ -88,7 +92,11 @@ static int __init init(void)
 
 	if (error)
 		return error;
-	error = register_kretprobes(windows, ARRAY_SIZE(windows));
+	if (window) {
+		windows[0]->kp.symbol_name = window;
+		window_count = 1;
+	}
+	error = register_kretprobes(windows, window_count);
 	if (error)
 		unregister_kprobes(places, ARRAY_SIZE(places));
 	return error;
@@ -96,7 +104,7 @@ static int __init init(void)
 
 static void __exit uninit(void)
 {
-	unregister_kretprobes(windows, ARRAY_SIZE(windows));
+	unregister_kretprobes(windows, window_count);
 	unregister_kprobes(places, ARRAY_SIZE(places));
 }
 
