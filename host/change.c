@@ -4,6 +4,8 @@
 #include <linux/delay.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -14,8 +16,17 @@
 #include "exchange.h"
 #include "kvm.h"
 
-/* Of a VM. A page can be pinned as often, and its count must not overflow; each costs the host some memory. */
-#define AREAS_MAX (1 << 18)
+/*
+ * What a VM's memory that is named costs the host, which a guest's kernel must not drive without bound, as it may name
+ * the same again and again: something for each piece, and for each page (elisa_run), if they are not together for the
+ * host. A page's count of pins must not overflow either.
+ */
+static unsigned int piece_limit = 1 << 18;
+module_param(piece_limit, uint, 0644);
+MODULE_PARM_DESC(piece_limit, "pieces in which a VM may name memory, of all that it shares (262144)");
+static unsigned int naming_limit = 32;
+module_param(naming_limit, uint, 0644);
+MODULE_PARM_DESC(naming_limit, "times that a VM may name as much memory as it has (32)");
 #define TRIES 3 /* a page that is about to be moved is missing for a moment, and comes back as it is pinned */
 #define BETWEEN_TRIES_MS 10
 #define LOOKS 5 /* at pages that are not mapped, but still their file's */
@@ -56,17 +67,43 @@ static void reset(struct elisa_area *area)
 	area->to = 0;
 }
 
+static void uncharge(struct elisa_vm *vm, u64 bytes)
+{
+	atomic_dec(&vm->areas);
+	atomic_long_sub(bytes >> PAGE_SHIFT, &vm->named);
+}
+
+static int charge(struct elisa_vm *vm, u64 bytes, struct elisa_why *why)
+{
+	unsigned int pieces = atomic_inc_return(&vm->areas), most = READ_ONCE(piece_limit);
+	unsigned long pages = atomic_long_add_return(bytes >> PAGE_SHIFT, &vm->named);
+	unsigned int times = READ_ONCE(naming_limit);
+	int error = 0;
+
+	if (pieces > most)
+		error = elisa_refuse(why, -ENOSPC, "the VM has named memory in %u pieces already (piece_limit)", most);
+	else if (pages > size_mul(times, elisa_vm_pages(vm->kvm)))
+		error = elisa_refuse(why, -ENOSPC, "the VM has named %u times its memory already (naming_limit)",
+				     times);
+	if (error)
+		uncharge(vm, bytes);
+	return error;
+}
+
 int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes,
 			   struct elisa_why *why)
 {
 	struct elisa_area *area;
 	int error;
 
-	if (atomic_read(&memory->vm->areas) >= AREAS_MAX)
-		return elisa_refuse(why, -ENOSPC, "the VM has named memory in %d pieces already", AREAS_MAX);
+	error = charge(memory->vm, bytes, why);
+	if (error)
+		return error;
 	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
-	if (!area)
-		return elisa_refuse(why, -ENOMEM, "out of memory");
+	if (!area) {
+		error = elisa_refuse(why, -ENOMEM, "out of memory");
+		goto uncharge;
+	}
 	area->memory = memory;
 	area->gpa = gpa;
 	area->address = address;
@@ -75,12 +112,18 @@ int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long
 	/* Before it is pinned: no change is missed. */
 	error = mmu_interval_notifier_insert(&area->notifier, memory->mm, address, bytes, &operations);
 	if (error) {
-		kfree(area);
-		return elisa_refuse(why, error, "cannot watch the memory at %#llx (error %d)", gpa, error);
+		elisa_refuse(why, error, "cannot watch the memory at %#llx (error %d)", gpa, error);
+		goto free_area;
 	}
+	/* Uncharged with the memory from here on. */
 	list_add_tail(&area->list, &memory->areas);
-	atomic_inc(&memory->vm->areas);
 	return elisa_memory_add(memory, address, bytes, why);
+
+free_area:
+	kfree(area);
+uncharge:
+	uncharge(memory->vm, bytes);
+	return error;
 }
 
 void elisa_memory_set_buffer(struct elisa_memory *memory, struct elisa_attachment *attachment, u32 number)
@@ -99,12 +142,15 @@ void elisa_change_forget(struct elisa_memory *memory)
 {
 	struct elisa_area *area, *next;
 
-	list_for_each_entry(area, &memory->areas, list)
+	list_for_each_entry(area, &memory->areas, list) {
 		mmu_interval_notifier_remove(&area->notifier);
+		cond_resched();
+	}
 	cancel_delayed_work_sync(&memory->look);
 	list_for_each_entry_safe(area, next, &memory->areas, list) {
-		atomic_dec(&memory->vm->areas);
+		uncharge(memory->vm, area->bytes);
 		kfree(area);
+		cond_resched();
 	}
 }
 

@@ -363,6 +363,18 @@ bool elisa_vm_is_backed(struct kvm *kvm, gpa_t gpa, u64 bytes, unsigned long add
 	return same;
 }
 
+unsigned long elisa_vm_pages(struct kvm *kvm)
+{
+	const struct kvm_memory_slot *slot;
+	unsigned long pages = 0;
+	int index = srcu_read_lock(&kvm->srcu), bucket;
+
+	/* nr_memslot_pages has those once more that it has in SMM too. */
+	kvm_for_each_memslot(slot, bucket, kvm_memslots(kvm)) pages += slot->npages;
+	srcu_read_unlock(&kvm->srcu, index);
+	return pages;
+}
+
 bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes)
 {
 	int index = srcu_read_lock(&kvm->srcu);

@@ -68,6 +68,8 @@ bool elisa_vcpu_waits_for_cpu(const struct kvm_vcpu *vcpu);
 /* The VMM's address of guest memory; 0 if GPA is not writable memory. *BYTES: in, wanted; out, how much of it lies
  * together. */
 unsigned long elisa_vm_address(struct kvm *kvm, gpa_t gpa, u64 *bytes);
+/* Of all its memory. */
+unsigned long elisa_vm_pages(struct kvm *kvm);
 /* Whether memory of the VM lies in [BASE, BASE + BYTES). */
 bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes);
 /* Whether [GPA, GPA + BYTES) is the VMM's memory from ADDRESS on, and no log of what is written is kept. */

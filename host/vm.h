@@ -45,6 +45,7 @@ struct elisa_vm {
 	struct xarray objects;  /* it manages, by number */
 	struct xarray memories; /* named by its driver, not yet handed on */
 	atomic_t areas;         /* of all its memory, named or handed on */
+	atomic_long_t named;    /* pages of them */
 };
 
 extern struct list_head elisa_vms; /* and processes of the host that are clients */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A hostile VM, beside one that must notice nothing of it: see docs/threat-model.md."""
 
+import contextlib
 import errno
 import re
 from signal import SIGSTOP
@@ -57,7 +58,8 @@ def kernel(test, what, count=1000, seed=1, tried=1, rounds=1, vcpus=1, vetted=Tr
     return scene
 
 
-def one_round(test, attacker, what, load, number, tried):
+def one_round(test, attacker, what, load, number, tried, look=lambda: None):
+    """LOOK: at what is while the module is loaded."""
     result = attacker.run(load, 120)
     log = attacker.call("dmesg")
     lines = [line for line in log.splitlines() if "attack" in line]
@@ -73,6 +75,7 @@ def one_round(test, attacker, what, load, number, tried):
     test.equal(int(breaches), 0, f"breaches; the first: {breach}")
     test.contained(int(attempts), int(contained))
     test.check(int(attempts) >= tried, f"only {attempts} attempts")
+    look()
     attacker.call("rmmod attack")
 
 
@@ -180,20 +183,55 @@ def parameter(test, name, value):
     return test.host.call(f"cat {path}; echo {value} > {path}").strip()
 
 
+@contextlib.contextmanager
+def parameters(test, **values):
+    """While they are so."""
+    before = {name: parameter(test, name, value) for name, value in values.items()}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            parameter(test, name, value)
+
+
+def kernel_kib(test):
+    """What the host's kernel has for itself, and does not give back when it is short of memory."""
+    said = dict(re.findall(r"^(\w+): +(\d+)", test.host.call("cat /proc/meminfo"), re.M))
+    return int(said["SUnreclaim"]) + int(said["VmallocUsed"])
+
+
+def naming(test, limit, count, most_kib):
+    """A VM that names its memory again and again, which costs the host some of its own, up to a LIMIT of elisa.ko."""
+    thp = "/sys/kernel/mm/transparent_hugepage/enabled"
+    large = re.search(r"\[(\w+)\]", test.host.call(f"cat {thp}; echo never > {thp}")).group(1)  # it costs least in these
+    try:
+        scene = Scene(test, test.guest(), vetted=True)
+    finally:
+        test.host.call(f"echo {large} > {thp}")
+    module = elisa.place(scene.attacker, modules.build(scene.attacker.kernel, HERE / "module"))
+    what = {"piece_limit": "pieces", "naming_limit": "times"}[limit]
+
+    def look():
+        stats, taken = test.stats(), kernel_kib(test) - before
+        print(f"       {stats['pinned_pages']} pins, {taken} KiB of the host's")
+        test.check(taken < most_kib, f"the host's kernel has {taken} KiB more than before")
+
+    with parameters(test, **{limit: count}):
+        before = kernel_kib(test)
+        one_round(test, scene.attacker, what, f"insmod {module} what={what} count={count} secret={SECRET}", 0, 128, look)
+    scene.check()
+
+
 def locks(test):
     """Whoever holds all locks of an object, and forges, forgets, loops or dies, holds nobody up for long."""
     scene, run_calls = hostile_scene(test)
     holder, other = (test.elisa_guest(each) for each in test.guests(2))
     test.manager(BUILT / "victim" / "locks.elf", name="locks", vetted=True, grant="all")
     program = {guest: elisa.place(guest, BUILT / "programs" / "locks") for guest in (holder, other)}
-    before = {name: parameter(test, name, value) for name, value in (("call_limit_ms", 1_000_000), ("lock_limit_us", 0))}
-    try:
-        forged_words(test, run_calls, holder, program[holder])
-        parameter(test, "lock_limit_us", before["lock_limit_us"])
+    with parameters(test, call_limit_ms=1_000_000):
+        with parameters(test, lock_limit_us=0):
+            forged_words(test, run_calls, holder, program[holder])
         taken_over(test, holder, other, program)
-    finally:
-        for name, value in before.items():
-            parameter(test, name, value)
     scene.check()
 
 
@@ -330,7 +368,7 @@ def roots(test, count=100_000, rounds=20):
 def run(test, what, **options):
     chosen = {"hostile-code": hostile_code, "ioctls": ioctls, "cr3-region": cr3_region,
               "buffers": buffers, "bounds": bounds, "locks": locks, "evade-limit": evade_limit,
-              "manager-vm": manager_vm, "roots": roots, "narrow": narrow}.get(what)
+              "manager-vm": manager_vm, "roots": roots, "narrow": narrow, "naming": naming}.get(what)
     if chosen:
         chosen(test, **options)
     else:

@@ -31,6 +31,8 @@ int attack_region(void);
 int attack_pat(void);
 int attack_requests(void);
 int attack_user_requests(void);
+int attack_pieces(void);
+int attack_times(void);
 
 extern ulong count, secret, seed;
 extern u64 tried, contained;

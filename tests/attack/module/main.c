@@ -54,6 +54,8 @@ static const struct {
 	{ "pat", "5", attack_pat },
 	{ "requests", "11", attack_requests },
 	{ "user-requests", "11", attack_user_requests },
+	{ "pieces", "11", attack_pieces },
+	{ "times", "11", attack_times },
 };
 
 /* xorshift64: the seed says it all. */
