@@ -167,8 +167,8 @@ int elisa_function_find(struct elisa_attachment *attachment, const char *name, s
  * Calls the function with its arguments, and returns what it returned, or a negative errno if the call was ended:
  * ESHUTDOWN (the object is gone), ETIME (it took too long), EFAULT and EILSEQ (it touched what it may not, or raised an
  * exception), EINTR (the VM was to see an event, or its VMM changed its state), ECANCELED (it did what only a VM exit
- * can do, or its lock was taken from it), ENOTCONN (detached), EPERM (this process may not mask interrupts), and what
- * elisa_call(3) has besides.
+ * can do, or its lock, or others' memory, was taken from it), ENOTCONN (detached), EPERM (this process may not mask
+ * interrupts), and what elisa_call(3) has besides.
  *
  * The thread's first call asks the kernel for the right to mask interrupts, which the thread then keeps: a process that
  * calls can reach the VM's I/O ports. Later calls enter the kernel no more, and take no lock.

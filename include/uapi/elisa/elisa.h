@@ -235,7 +235,7 @@ enum elisa_abort_kind {
 	ELISA_ABORT_INSTRUCTION, /* an exception that the host intercepts (EILSEQ) */
 	ELISA_ABORT_VMFUNC,      /* a VMFUNC that led nowhere (EPERM) */
 	ELISA_ABORT_INTERRUPTED, /* the VM was to see an event, or its VMM has changed its state (EINTR) */
-	ELISA_ABORT_EXIT,        /* another exit, or its lock was taken from it (ECANCELED) */
+	ELISA_ABORT_EXIT,        /* another exit, or its lock or others' memory was taken from it (ECANCELED) */
 	ELISA_ABORT_GONE,        /* object or attachment went */
 	ELISA_ABORTS,
 };

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Buffers that all attachments of an object reach, waking one another, and processes of the host as clients."""
 
+import errno
 import re
+from signal import SIGCONT, SIGSTOP
 
 OBJECT = "tests/vm/objects/meeting"
+FOREVER = 1_000_000_000_000  # turns
 
 
 def start(test):
@@ -96,5 +99,40 @@ def ended(test):
     test.equal(len(test.listed("attach")), 0, "attachments")
 
 
+def stopped(test):
+    """A call whose VMM is stopped for longer than its limit does not go on with a place that is another's by then."""
+    forever_ms = 1_000_000  # it would be ended for its time else
+    test.elisa(call_limit_ms=forever_ms)
+    (one, two), _ = start(test)
+    job, owner, index = sit(test, two)
+    # Its vCPU has interrupts masked: the VM may not answer meanwhile.
+    lingering = one.start(f"sleep 0.1; exec {program(test, one)} linger {owner} {index} {FOREVER}")
+    test.host.call("usleep 300000")
+    one.qemu.kill(SIGSTOP)
+    limit(test, 10)
+    job.kill()
+    job.wait(10)
+    limit(test, forever_ms)
+    at_host, host_owner, host_index = sit(test, test.host)
+    test.equal(host_index, index, "the place of the next client's buffer")
+    test.host.call(f"{program(test, test.host)} say {host_owner} {host_index} whole", 20)
+    at_host.expect("^woken: whole$")
+    so_far = len(test.host.read(at_host.out_path))
+    one.qemu.kill(SIGCONT)
+    test.host.call("usleep 300000")
+    test.host.call(f"{program(test, test.host)} wake {host_owner} 1", 20)
+    found = test.host.expect(at_host.out_path, "^woken: ", offset=so_far)
+    limit(test, 10)  # else a call that goes on would keep all from ending
+    at_host.kill()
+    at_host.wait(10)
+    test.equal(found, "woken: whole", "the next client's buffer")
+    said = lingering.wait(10).err
+    test.check(f"linger: -{errno.ECANCELED} " in said, f"the call of the VM that was stopped: {said}")
+
+
+def limit(test, milliseconds):
+    test.host.call(f"echo {milliseconds} > /sys/module/elisa/parameters/call_limit_ms")
+
+
 def run(test, what="shared"):
-    {"shared": shared, "asleep": asleep, "locks": locks, "ended": ended}[what](test)
+    {"shared": shared, "asleep": asleep, "locks": locks, "ended": ended, "stopped": stopped}[what](test)
