@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * hostile-calls NAME [evade HOW | locks]: calls the functions of the object `hostile`, which is not vetted, with all
- * that they can do. The code may take along who calls it, which is this process: what comes back otherwise than by the
- * landing comes as a signal. Afterwards nop must work. Prints `WHAT: tried N contained N` for each.
+ * hostile-calls NAME [evade HOW | hop OTHER | locks]: calls the functions of the object `hostile`, which is not vetted,
+ * with all that they can do; OTHER is another object of the same code. The code may take along who calls it, which is
+ * this process: what comes back otherwise than by the landing comes as a signal. Afterwards nop must work. Prints
+ * `WHAT: tried N contained N` for each.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -26,6 +27,7 @@ static struct elisa_function nop, check;
 static unsigned long tried, contained, died;
 static sigjmp_buf back;
 static volatile bool leaked;
+static volatile long result;
 
 static void on_signal(int signal, siginfo_t *unused, void *context)
 {
@@ -57,8 +59,6 @@ static void catch_signals(void)
 /* Registers may come back as anything: nothing is kept in them across the call. */
 __attribute__((noipa)) static enum outcome try(const struct elisa_function *function, uint64_t a0, uint64_t a1)
 {
-	static volatile long result;
-
 	leaked = false;
 	tried++;
 	if (sigsetjmp(back, 0)) {
@@ -196,20 +196,47 @@ static void frames(void)
 	report("frames and stacks");
 }
 
-/* A call that says all the time that it is a new one must be ended as any other. */
+/*
+ * A call that must be ended as any other, whatever it does. OPENS, if not NULL, is called before, until it has gone
+ * home from elsewhere, as then its slot stays open. A call that is ended there comes back with that one's stack
+ * pointer, which is the same in both.
+ */
+static void timed(const struct elisa_function *opens, const struct elisa_function *function, uint64_t a0, uint64_t a1)
+{
+	static const char *const others[] = { [WORKED] = "ok", [DIED] = "lost" };
+	unsigned int tries = DESERTIONS;
+	struct timespec before, after;
+	enum outcome outcome;
+	double took;
+
+	while (opens && try(opens, 0, 0) != DIED)
+		if (!--tries)
+			die("no call came home from elsewhere");
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	outcome = try(function, a0, a1);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	took = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
+	printf("result %s took %.1f ms\n", outcome == FAILED ? strerrorname_np((int)-result) : others[outcome], took);
+	expect("nop afterwards", elisa_call0(&nop), 0);
+}
+
+/* It says all the time that it is a new one. */
 static void evade(uint64_t how)
 {
 	const struct elisa_function function = find(attachment, "evade");
-	struct timespec before, after;
-	double took;
-	long result;
 
-	clock_gettime(CLOCK_MONOTONIC, &before);
-	result = elisa_call2(&function, how, function.index);
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	took = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
-	printf("result %s took %.1f ms\n", result < 0 ? strerrorname_np((int)-result) : "ok", took);
-	expect("nop afterwards", elisa_call0(&nop), 0);
+	timed(NULL, &function, how, function.index);
+}
+
+/* It goes to another object and back. */
+static void hop(const char *name)
+{
+	struct elisa_attachment *other = attach(name, "gate");
+	const struct elisa_function desert = find(other, "desert"), hops = find(other, "hops"),
+				    hop = find(attachment, "hop");
+
+	timed(&desert, &hop, hop.slot - 256, desert.slot - 256);
+	printf("hops %ld\n", elisa_call0(&hops));
 }
 
 /* Words of the object's own that name others' calls, around this vCPU's number, and words that are elsewhere. */
@@ -251,13 +278,15 @@ static void locks(void)
 int main(int count, char **arguments)
 {
 	if (count < 2)
-		die("hostile-calls NAME [evade HOW | locks]");
+		die("hostile-calls NAME [evade HOW | hop OTHER | locks]");
 	catch_signals();
 	attachment = attach(arguments[1], "gate");
 	nop = find(attachment, "nop");
 	check = find(attach("victim", "gate"), "check");
 	expect("nop", elisa_call0(&nop), 0);
-	if (count > 3) {
+	if (count > 3 && !strcmp(arguments[2], "hop")) {
+		hop(arguments[3]);
+	} else if (count > 3) {
 		evade(number(arguments[3]));
 	} else if (count > 2) {
 		locks();

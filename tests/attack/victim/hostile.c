@@ -127,6 +127,39 @@ ELISA_ENTRY(evade, uint64_t how, uint64_t index)
 	return 0;
 }
 
+static ELISA_SHARED volatile uint64_t hopped;
+
+/*
+ * For ever, too, but on in another object of the same code whenever the host has looked, which takes its time: it finds
+ * another pair each time. Both slots are open, and nothing here needs a stack.
+ */
+ELISA_ENTRY(hop, uint64_t here, uint64_t there)
+{
+	asm volatile("rdtsc\n\t"
+		     "mov %%eax, %%r8d\n"
+		     "1:\tmov %%r8d, %%r9d\n\t"
+		     "rdtsc\n\t"
+		     "mov %%eax, %%r8d\n\t"
+		     "sub %%r9d, %%eax\n\t"
+		     "cmp $400, %%eax\n\t"
+		     "jb 1b\n\t"
+		     "xchg %0, %1\n\t"
+		     "mov %0, %%rcx\n\t"
+		     "xor %%eax, %%eax\n\t"
+		     "vmfunc\n\t"
+		     "incq %2\n\t"
+		     "jmp 1b"
+		     : "+S"(here), "+D"(there), "+m"(hopped)
+		     :
+		     : "rax", "rcx", "rdx", "r8", "r9", "memory");
+	return 0;
+}
+
+ELISA_ENTRY(hops)
+{
+	return (long)hopped;
+}
+
 static ELISA_SHARED volatile uint64_t word;
 
 static void ask(uint64_t address)
