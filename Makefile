@@ -11,6 +11,7 @@ make demo                      what this is, in a minute and a half
 make test                      all tests, 25 minutes; T="NAME TAG ..." some (core, attack, fault, network, cache ...)
     SEED=N|random              shifted in time; a seed repeats a run to the instruction
     CPUS=2 VCPUS=2 APICV=off KERNEL=trixie CHECKED=1   on another machine than the list says
+    KERNEL=debug               on a host with lockdep and KASAN; builds its kernel first, which takes half an hour
     NATIVE=1                   on this machine's own KVM; says first what it will do
 make tests                     lists them
 make test-long                 attacks and faults in their long form: millions of attempts, 500 kills
@@ -40,7 +41,7 @@ setup:
 	@$(TESTBED) setup
 
 # Whatever the list says: the CPUs of the host, those of guests whose tests do not say how many, who delivers interrupts,
-# the Debian release whose kernel host and guests have, and whether the checker of translations is on (docs/fidelity.md).
+# the Debian release whose kernel host and guests have (or a debug kernel for the host), and whether the checker of translations is on (docs/fidelity.md).
 MACHINE = $(if $(SEED),--seed $(SEED)) $(if $(CPUS),--cpus $(CPUS)) $(if $(VCPUS),--vcpus $(VCPUS)) $(if $(APICV),--apicv $(APICV)) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(CHECKED),--checked)
 
 test:

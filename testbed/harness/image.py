@@ -21,7 +21,7 @@ HOST_MODULES = ("kvm_intel",)
 GUEST_MODULES = ("virtio_mmio", "virtio_console")
 
 HOST_COMMAND_LINE = (
-    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable cryptomgr.notests tsc_early_khz=100000 "
+    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable cryptomgr.notests tsc_early_khz={khz} "
     "initcall_blacklist=trace_eval_init,load_system_certificate_list,crypto_kdf108_init")
 
 
@@ -75,7 +75,7 @@ def host_archive(kernel):
 
 def host(kernel, options=""):
     """The boot medium of the emulated host; OPTIONS: more for its kernel's command line."""
-    command_line = f"{HOST_COMMAND_LINE} {options}".strip()
+    command_line = f"{HOST_COMMAND_LINE.format(khz=kernel.ips // 1000)} {options}".strip()
     parts = [command_line, kernel.folder.name, Path(QEMU), Path(QBOOT), Path(BUSYBOX), Path(__file__),
              *sorted(INIT.iterdir()), *agent_programs()]
 

@@ -18,27 +18,26 @@ BOOT_LIMIT_S = 60
 MEMORY_MB = 1024
 LOADED_MB = 2048  # the most that Bochs keeps loaded; what is more lies in a file of it, of which a GiB is lost below 4 GiB
 CPU_MODEL = "corei7_skylake_x"
-IPS = 100_000_000  # ticks in an emulated second; tsc_early_khz of the host's command line says the same
 QUANTUM = (4, 32)  # instructions a turn that a seed chooses from, with several CPUs
 WATCH = TREE / "testbed" / "watch"  # tells the checker of translations which memory is given back
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 # vga realtime=0: else its timer follows the clock of the build machine, and no two runs are quite the same.
-def bochs_configuration(medium, folder, cpus, quantum, memory_mb, terminal, cpu_model):
+def bochs_configuration(kernel, options, folder, cpus, quantum, memory_mb, terminal, cpu_model):
     # For a person at a terminal time should not run faster than it does outside.
     second_serial = f"com2: enabled=1, mode=term, dev={terminal}\n" if terminal else ""
     clock = "slowdown" if terminal else "none"
     return f"""\
 display_library: nogui
 config_interface: textconfig
-cpu: model={cpu_model}, count={cpus}, ips={IPS}, quantum={quantum}, exclude_features="rdrand,rdseed"
+cpu: model={cpu_model}, count={cpus}, ips={kernel.ips}, quantum={quantum}, exclude_features="rdrand,rdseed"
 memory: guest={memory_mb}, host={min(memory_mb, LOADED_MB)}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 vga: extension=none, update_freq=1, realtime=0
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=cdrom, path={medium}, status=inserted
+ata0-master: type=cdrom, path={image.host(kernel, options)}, status=inserted
 boot: cdrom
 com1: enabled=1, mode=file, dev={folder}/console.log
 {second_serial}clock: sync={clock}, time0=1000000000
@@ -185,8 +184,7 @@ class Machine(Host):
         self.cpus, self.apicv, self.checked = cpus, apicv, checked
         self.folder.mkdir(parents=True, exist_ok=True)
         quantum = random.Random(seed).randint(*QUANTUM) if seed is not None else 16
-        configuration = bochs_configuration(image.host(kernel, options), self.folder, cpus, quantum, memory_mb, terminal,
-                                            cpu_model)
+        configuration = bochs_configuration(kernel, options, self.folder, cpus, quantum, memory_mb, terminal, cpu_model)
         (self.folder / "bochsrc").write_text(configuration, encoding="utf-8")
         self.process = None
 
