@@ -20,6 +20,7 @@ class Test:
         self.build = TREE / "build"
         self.ours = []  # guests that this test started
         self.managers = []  # likewise
+        self.asked = False  # for elisa.ko, loaded in some way
         self.expected_report = None  # of the checker of translations, as a regular expression: without one the test fails
         self.reports = []
         self.counts = []  # (what, tried, contained), for the table at the end
@@ -86,12 +87,22 @@ class Test:
 
     def elisa(self, **parameters):
         """elisa.ko on the host, loaded with these parameters; it stays loaded for later tests. See elisa.HostModule."""
+        self.asked = True
         return self.host.elisa.load(**parameters)
+
+    def need_elisa(self):
+        """As this test has asked for it, or as usual: not as the test before it did."""
+        if not self.asked or not self.host.elisa.loaded:
+            self.elisa()
+
+    def load_object(self, source):
+        """An object as a module of the host's: see elisa.HostModule."""
+        self.need_elisa()
+        self.host.elisa.load_object(source)
 
     def elisa_guest(self, guest):
         """Loads elisa_guest.ko into a running guest, once, and elisa.ko on the host if it is not loaded; returns the guest."""
-        if not self.host.elisa.loaded:
-            self.elisa()
+        self.need_elisa()
         if not guest.driver:
             elisa.insert(guest, elisa.GUEST_MODULE, guest.kernel)
             guest.driver = True
@@ -108,8 +119,8 @@ class Test:
         memory="1M", huge="2M", grant=["vm:3", "all:ro"], ask="accept". With wait=False .wait_ready() is left to the test.
         """
         where = where or self.host
-        if where is self.host and not where.elisa.loaded:
-            self.elisa()
+        if where is self.host:
+            self.need_elisa()
         manager = elisa.start_manager(where, code, name, elisa.option_words(options))
         self.managers.append(manager)
         return manager.wait_ready() if wait else manager

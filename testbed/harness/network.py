@@ -53,7 +53,7 @@ TAP = elisa.BUILD / "tools" / "elisa-tap" / "elisa-tap"
 
 def switch(test, name="vswitch", **options):
     """A virtual switch, ready; managed on the host, ended when the test is over. OPTIONS: those of elisa-vswitch."""
-    test.host.elisa.load_object("vswitch")  # for processes of the host
+    test.load_object("vswitch")  # for processes of the host
     words = elisa.option_words({"grant": "all", **options})
     program, code = (elisa.place(test.host, file) for file in (SWITCH, elisa.code_of("vswitch")))
     manager = elisa.Manager(test.host, test.host.start(f"exec {program} --code {code} --name {name} {' '.join(words)}"), name)

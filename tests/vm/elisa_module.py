@@ -27,6 +27,6 @@ def run(test):
     test.equal(manager.stop().status, 0, "the manager's end")
     test.equal(held(test), NOTHING, "held after the manager's end")
     test.manager(name="one").kill()
-    test.host.elisa.load_object("nop")
+    test.load_object("nop")
     test.host.elisa.unload()
     test.equal(test.host.run("grep -q ^elisa /proc/modules").status, 1, "modules gone")

@@ -7,8 +7,7 @@ import re
 def share(test, scheme="gate"):
     guest = test.client()
     if scheme == "vmcall":
-        test.elisa()
-        test.host.elisa.load_object("nop")
+        test.load_object("nop")
     test.manager("nop", name="nop", vetted=True, memory="64K", grant="all")
     # A process of the host is a client by VMCALL's scheme: nobody unshares for it what it leaves shared.
     for agent in (guest, test.host) if scheme == "vmcall" else (guest,):
@@ -82,13 +81,12 @@ def direct(test):
 
 def vmcall(test):
     guest = test.client(vcpus=2)
-    test.elisa()
-    test.host.elisa.load_object("counter")
+    test.load_object("counter")
     test.manager("counter", name="counter", vetted=True, grant="all")
     out = guest.call(f"{test.program(guest, 'call-many')} counter vmcall 3 500", 20)
     test.equal(out, "added 1500 total 1500\n", "what the client printed")
     # Of this one the host's version goes by what it finds in the memory: whoever has made that must be trusted.
-    test.host.elisa.load_object("kv")
+    test.load_object("kv")
     for options in ({}, {"vetted": True, "direct": True}):
         manager = test.manager("counter", name="kv", grant="all", **options)
         refused = guest.run(f"{test.program(guest, 'call-many')} kv vmcall 1 1")

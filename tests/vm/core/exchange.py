@@ -12,7 +12,7 @@ FOREVER = 1_000_000_000_000  # turns
 def start(test):
     """Two guests, and the object, which the host executes for its own processes."""
     guests = [test.elisa_guest(guest) for guest in test.guests(2)]
-    test.host.elisa.load_object(test.build.parent / OBJECT)
+    test.load_object(test.build.parent / OBJECT)
     manager = test.manager(test.build / OBJECT / "meeting.elf", name="meeting", vetted=True, memory="64K", grant="all",
                            exchange=True)
     return guests, manager

@@ -14,7 +14,7 @@ SINK, SOURCE, OTHER = 1, 2, 3  # the last byte of their addresses
 def start(test, guests=2, options=()):
     """So many guests, and the switch, which the host executes for its own processes."""
     machines = [test.elisa_guest(guest) for guest in test.guests(guests)]
-    test.host.elisa.load_object(NAME)
+    test.load_object(NAME)
     host = test.host
     words = [elisa.place(host, FOLDER / "elisa-vswitch"), "--code", elisa.place(host, FOLDER / "vswitch.elf"), "--name", NAME,
              "--grant=all", *options]
