@@ -172,9 +172,9 @@ static inline uint32_t port_handle(uint32_t number, uint64_t before)
 }
 
 /* Of any handle that a client may give. */
-static inline uint32_t port_number(uint64_t handle)
+static inline uint64_t port_number(uint64_t handle)
 {
-	return (uint32_t)vswitch_index(handle, VSWITCH_PORTS_MAX);
+	return vswitch_index(handle, VSWITCH_PORTS_MAX);
 }
 
 static inline void vswitch_port_counters(const struct vswitch_port *port, struct vswitch_counters *sum)

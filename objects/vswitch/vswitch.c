@@ -90,7 +90,7 @@ ELISA_ENTRY(vswitch_close, uint64_t handle)
 		return result;
 	elisa_lock(&state->lock, info);
 	if (port_is_left(info, state, handle)) {
-		port_free(info, state, port_number(handle));
+		port_free(info, state, (uint32_t)port_number(handle));
 		result = 0;
 	}
 	elisa_unlock(&state->lock, info);
@@ -133,7 +133,7 @@ ELISA_ENTRY(vswitch_set, uint64_t handle, uint64_t what, uint64_t value)
 		return result;
 	elisa_lock(&state->lock, info);
 	if (port_of(info, state, handle))
-		result = set(info, state, port_number(handle), what, value);
+		result = set(info, state, (uint32_t)port_number(handle), what, value);
 	elisa_unlock(&state->lock, info);
 	return result;
 }
