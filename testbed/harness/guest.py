@@ -57,7 +57,7 @@ class Guest(Agent):
         raise GuestDied(f"{self.name}: its QEMU ended with {result.status}: {said[-1] if said else 'no output'}")
 
     def wait_ready(self, limit_s=BOOT_LIMIT_S):
-        self.host.expect_path(f"{self.folder}/agent.sock", self.qemu)
+        self.host.expect_socket(f"{self.folder}/agent.sock", self.qemu)
         self.release = self.hello(limit_s)
         return self
 

@@ -90,9 +90,11 @@ class Host(Agent):
                 return region
         raise Failure(f"nothing was counted under the name {name!r}")
 
-    def expect_path(self, path, job, limit_s=20):
-        """Waits until PATH exists; a Failure if the job that is to make it ends first."""
-        wait = f"while ! [ -e {path} ] && [ -e /proc/$(cat {os.path.dirname(path)}/pid) ]; do usleep 5000; done; [ -e {path} ]"
+    def expect_socket(self, path, job, limit_s=20):
+        """Waits until somebody listens at PATH; a Failure if the job that is to do so ends first."""
+        # It exists a moment earlier, and refuses who connects: __SO_ACCEPTCON of the flags, the fourth column, says more.
+        there = f"grep -qE '^([^ ]+ ){{3}}00010000 .* {path}$' /proc/net/unix"
+        wait = f"while ! {there} && [ -e /proc/$(cat {os.path.dirname(path)}/pid) ]; do usleep 5000; done; {there}"
         if self.run(f"while ! [ -e {os.path.dirname(path)}/pid ]; do usleep 5000; done; {wait}", limit_s).status:
             result = job.wait(1)
             said = (result.err.strip() or "no output").splitlines()
