@@ -41,7 +41,8 @@ setup:
 	@$(TESTBED) setup
 
 # Whatever the list says: the CPUs of the host, those of guests whose tests do not say how many, who delivers interrupts,
-# the Debian release whose kernel host and guests have (or a debug kernel for the host), and whether the checker of translations is on (docs/fidelity.md).
+# the Debian release whose kernel host and guests have (or a debug kernel for the host), and whether the checker of
+# translations is on (docs/fidelity.md).
 MACHINE = $(if $(SEED),--seed $(SEED)) $(if $(CPUS),--cpus $(CPUS)) $(if $(VCPUS),--vcpus $(VCPUS)) $(if $(APICV),--apicv $(APICV)) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(CHECKED),--checked)
 
 test:

@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import kernel, setup, testlist
+from . import debug_kernel, setup, testlist
 from .say import Failure, say
 
 
@@ -124,7 +124,7 @@ def parse():
     test.add_argument("--cpus", type=int, choices=testlist.CPUS, help="of the emulated host, whatever the list says; no units")
     test.add_argument("--vcpus", type=int, help="of guests, where the test does not say how many")
     test.add_argument("--apicv", choices=("on", "off"), help="whatever the list says")
-    test.add_argument("--kernel", choices=kernel.CHOICES, help="of host and guests, whatever the list says; "
+    test.add_argument("--kernel", choices=debug_kernel.CHOICES, help="of host and guests, whatever the list says; "
                       "debug: of the host, with lockdep, KASAN and more")
     test.add_argument("--checked", action="store_true", help="with the checker of translations; no units")
     test.add_argument("--seed", help="a number, or random: shift everything in time by it")

@@ -34,10 +34,10 @@ def prepare():
         raise Failure(f"cannot write to the cache {path}: {error.strerror}; set ELISA_CACHE to another folder") from error
 
 
-def need_space():
-    free = shutil.disk_usage(root()).free
-    if free < NEEDED_BYTES:
-        raise Failure(f"{free >> 20} MiB free in {root()}, {NEEDED_BYTES >> 20} needed; set ELISA_CACHE to another folder")
+def need_space(needed=0):
+    free, needed = shutil.disk_usage(root()).free, needed or NEEDED_BYTES
+    if free < needed:
+        raise Failure(f"{free >> 20} MiB free in {root()}, {needed >> 20} needed; set ELISA_CACHE to another folder")
 
 
 def digest(*parts):

@@ -90,6 +90,11 @@ class Test:
         self.asked = True
         return self.host.elisa.load(**parameters)
 
+    def parameter(self, name, value):
+        """Sets one of elisa.ko while it is loaded; returns what it was."""
+        path = f"/sys/module/elisa/parameters/{name}"
+        return self.host.call(f"cat {path}; echo {value} > {path}").strip()
+
     def need_elisa(self):
         """As this test has asked for it, or as usual: not as the test before it did."""
         if not self.asked or not self.host.elisa.loaded:

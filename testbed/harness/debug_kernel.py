@@ -4,12 +4,19 @@
 No kernel of Debian's has these. It takes half an hour to build, so nothing needs it but `make test KERNEL=debug`.
 """
 
+import functools
 import os
 import shutil
+from pathlib import Path
 
+from . import cache, kernel
+from .apt import Release
 from .run import TREE, run
 from .say import Failure, step
 
+NAME = "debug"  # as a release's, for hosts
+CHOICES = (*kernel.RELEASES, NAME)
+IPS = 5 * kernel.IPS  # it takes as many more instructions for the same, and nobody is to wait longer
 META_PACKAGE = "linux-source"
 CONFIG = TREE / "testbed" / "kernel-debug.config"
 MODULES = ("kvm_intel", "tun", "bridge", "vhost_net")  # all that hosts load
@@ -26,7 +33,7 @@ def configure(folder, source, stock):
     """The stock kernel's configuration, less the modules that no host loads, with what CONFIG says."""
     shutil.copy(stock.folder / "config", source / ".config")
     loaded = folder / "lsmod"
-    names = (file.name.split(".")[0].replace("-", "_") for file in stock.module_files(*MODULES))
+    names = map(kernel.module_name, stock.module_files(*MODULES))
     loaded.write_text("Module Size Used by\n" + "".join(f"{name} 0 0\n" for name in names), encoding="ascii")
     merge = ["scripts/kconfig/merge_config.sh", "-m", ".config", str(CONFIG)]
     for command in (["make", f"LSMOD={loaded}", "localmodconfig"], merge, ["make", "olddefconfig"]):
@@ -50,11 +57,9 @@ def keep_what_builds_modules(source):
                 path.unlink()
 
 
-def make(folder, release, stock):
-    """Into FOLDER, as a stock kernel lies in the cache; its version."""
-    if shutil.disk_usage(folder).free < NEEDED_BYTES:
-        raise Failure(f"a debug kernel takes {NEEDED_BYTES >> 30} GiB to build; set ELISA_CACHE to another folder")
-    package = source_package(release)
+def make(folder, release, package, stock):
+    """Into FOLDER, as a stock kernel lies in the cache."""
+    cache.need_space(NEEDED_BYTES)
     with step("fetching the kernel's source", 60):
         for deb in release.download(folder, package):
             run("sh", "-c", f"dpkg-deb --fsys-tarfile {deb.name} | tar -xO ./usr/src/{package}.tar.xz | tar -xJ", cwd=folder)
@@ -72,4 +77,25 @@ def make(folder, release, stock):
     keep_what_builds_modules(source)
     (folder / "usr" / "src").mkdir(parents=True)
     source.rename(folder / "usr" / "src" / f"linux-headers-{version}")
-    return version
+    run("depmod", "-b", folder, version)
+    (folder / "version").write_text(version, encoding="ascii")
+
+
+@functools.lru_cache
+def current():
+    """That of the default release's source, built if need be."""
+    release, stock = Release(kernel.DEFAULT_RELEASE), kernel.current()
+    package = source_package(release)
+    folder = cache.entry("kernel-debug", cache.digest(release.version(package), CONFIG, Path(__file__)),
+                         lambda scratch: make(scratch, release, package, stock))
+    cache.keep_newest("kernel-debug", 1)
+    return kernel.Kernel(folder, (folder / "version").read_text(encoding="ascii"), IPS)
+
+
+def of_host(name):
+    return current() if name == NAME else kernel.current(name)
+
+
+def of_guests(name):
+    """Those of its host have the stock one."""
+    return kernel.current(kernel.DEFAULT_RELEASE if name == NAME else name)

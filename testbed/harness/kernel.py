@@ -8,23 +8,18 @@ import re
 import shutil
 from pathlib import Path
 
-from . import cache, debug_kernel, elf, toolchain
+from . import cache, elf, toolchain
 from .apt import Release, unpack
 from .run import run
 from .say import Failure, say, step
 
 RELEASES = ("bookworm", "trixie")  # whose stock kernels are hosts and guests of ours
 DEFAULT_RELEASE = RELEASES[0]
-DEBUG = "debug"  # of that release, built here, with lockdep, KASAN ...: for hosts
-CHOICES = (*RELEASES, DEBUG)
 META_PACKAGE = "linux-image-cloud-amd64"
+IPS = 100_000_000  # ticks in an emulated second of a machine with it
 # Compressed kernels hold the ELF file behind a magic number; the decompressor stops where it ends.
 DECOMPRESSORS = ((b"\x02\x21\x4c\x18", ["lz4", "-dc"]), (b"\x28\xb5\x2f\xfd", ["zstd", "-dcq"]),
                  (b"\xfd7zXZ\x00", ["xz", "-dcq"]), (b"\x1f\x8b\x08", ["gzip", "-dcq"]))
-
-
-IPS = 100_000_000  # ticks in an emulated second
-DEBUG_IPS = 5 * IPS  # such a kernel takes as many more instructions for the same, and nobody is to wait longer
 
 
 class Kernel:
@@ -119,32 +114,6 @@ def make_kernel(folder, release, version):
         run("depmod", "-b", folder, version)
         make_headers_relocatable(folder, version)
     toolchain.adapt(folder, release, folder / "usr" / "src" / f"linux-headers-{version}")
-
-
-@functools.lru_cache
-def debug():
-    """The default release's kernel, built with all that finds mistakes."""
-    release, stock = Release(DEFAULT_RELEASE), current()
-    package = debug_kernel.source_package(release)
-    key = cache.digest(release.version(package), debug_kernel.CONFIG, Path(debug_kernel.__file__))
-
-    def make(folder):
-        version = debug_kernel.make(folder, release, stock)
-        run("depmod", "-b", folder, version)
-        (folder / "version").write_text(version, encoding="ascii")
-
-    folder = cache.entry("kernel-debug", key, make)
-    cache.keep_newest("kernel-debug", 1)
-    return Kernel(folder, (folder / "version").read_text(encoding="ascii"), DEBUG_IPS)
-
-
-def of_host(name):
-    return debug() if name == DEBUG else current(name)
-
-
-def of_guests(name):
-    """Those of a debug kernel's host have the stock one."""
-    return current(DEFAULT_RELEASE if name == DEBUG else name)
 
 
 @functools.lru_cache

@@ -14,7 +14,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
-from . import emulator, image, kernel, logs
+from . import debug_kernel, emulator, image, logs
 from .channel import MachineDied
 from .context import Skip, Test
 from .machine import Machine
@@ -208,8 +208,8 @@ def is_native():
 def boot(entry, folder, seed, program):
     if is_native():
         return NativeHost(folder).boot().load_kvm()
-    machine = Machine(program, kernel.of_host(entry.release), folder, entry.cpus, entry.apicv, seed,
-                      guest_kernel=kernel.of_guests(entry.release), memory_mb=entry.memory_mb, options=entry.host_options,
+    machine = Machine(program, debug_kernel.of_host(entry.release), folder, entry.cpus, entry.apicv, seed,
+                      guest_kernel=debug_kernel.of_guests(entry.release), memory_mb=entry.memory_mb, options=entry.host_options,
                       cpu_model=entry.cpu_model, checked=entry.checked)
     return machine.boot().load_kvm()
 
@@ -291,7 +291,7 @@ def run(entries, seed=None, program=None):
         # Made here once: two threads must not find out at the same time that something is missing.
         program = program or emulator.program()
         for release, options in {(entry.release, entry.host_options) for entry in entries}:
-            image.host(kernel.of_host(release), options)
+            image.host(debug_kernel.of_host(release), options)
     in_parallel(lambda group: run_group(group, report, seed, program), grouped(entries))
     return report
 

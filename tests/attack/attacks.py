@@ -182,21 +182,15 @@ def evade_limit(test, limit_ms=10, times=10):
     scene.check()
 
 
-def parameter(test, name, value):
-    """Sets one of elisa.ko while it is loaded; returns what it was."""
-    path = f"/sys/module/elisa/parameters/{name}"
-    return test.host.call(f"cat {path}; echo {value} > {path}").strip()
-
-
 @contextlib.contextmanager
 def parameters(test, **values):
     """While they are so."""
-    before = {name: parameter(test, name, value) for name, value in values.items()}
+    before = {name: test.parameter(name, value) for name, value in values.items()}
     try:
         yield
     finally:
         for name, value in before.items():
-            parameter(test, name, value)
+            test.parameter(name, value)
 
 
 def kernel_kib(test):
@@ -284,11 +278,11 @@ def manager_vm(test, kind="rights", count=1000, seed=1, vcpus=1, limit_s=120):
     """A VM that may make objects, and asks for what is not its own: tests/attack/manager."""
     attacker, client = test.guests(2, vcpus=vcpus)
     scene = Scene(test, attacker, vetted=True, exchange=True)
-    parameter(test, "guest_managers", 1)
+    test.parameter("guest_managers", 1)
     try:
         hostile_manager(test, client, attacker, f"what={kind} count={count} seed={seed} threads={vcpus} ram={128 << 20}", limit_s)
     finally:
-        parameter(test, "guest_managers", 0)
+        test.parameter("guest_managers", 0)
     scene.check()
 
 
@@ -344,7 +338,7 @@ def fuzzed(test, agent, command, count, needed):
 def ioctls(test, count=20000, seed=1):
     """All ioctls: in a guest that is client and manager, then on the host by root and by nobody, who may open the device."""
     scene = Scene(test, test.client(), vetted=True)
-    parameter(test, "guest_managers", 1)
+    test.parameter("guest_managers", 1)
     program = elisa.place(scene.attacker, BUILT / "programs" / "ioctls")
     here = elisa.place(test.host, BUILT / "programs" / "ioctls")
     try:
@@ -355,7 +349,7 @@ def ioctls(test, count=20000, seed=1):
         fuzzed(test, test.host, nobody, count // 4, MANAGER_IOCTLS)
     finally:
         test.host.call("chmod 600 /dev/elisa")
-        parameter(test, "guest_managers", 0)
+        test.parameter("guest_managers", 0)
     scene.check()
 
 

@@ -141,11 +141,11 @@ class Scene:
         self.test.host.call(f"usleep {self.random.choice(self.WAITS_US)}")
         self.inside += bool(self.ledger.read().inside(self.vms[0]))
 
-    def until(self, happens, what, step_us=5000, steps=400):
-        for _ in range(steps):
+    def until(self, happens, what):
+        for _ in range(400):
             if happens():
                 return
-            self.test.host.call(f"usleep {step_us}")
+            self.test.host.call("usleep 5000")
         self.test.fail(what())
 
     def check(self, what, vms=None):

@@ -109,10 +109,10 @@ def stopped(test):
     lingering = one.start(f"sleep 0.1; exec {program(test, one)} linger {owner} {index} {FOREVER}")
     test.host.call("usleep 300000")
     one.qemu.kill(SIGSTOP)
-    limit(test, 10)
+    test.parameter("call_limit_ms", 10)
     job.kill()
     job.wait(10)
-    limit(test, forever_ms)
+    test.parameter("call_limit_ms", forever_ms)
     at_host, host_owner, host_index = sit(test, test.host)
     test.equal(host_index, index, "the place of the next client's buffer")
     test.host.call(f"{program(test, test.host)} say {host_owner} {host_index} whole", 20)
@@ -122,16 +122,12 @@ def stopped(test):
     test.host.call("usleep 300000")
     test.host.call(f"{program(test, test.host)} wake {host_owner} 1", 20)
     found = test.host.expect(at_host.out_path, "^woken: ", offset=so_far)
-    limit(test, 10)  # else a call that goes on would keep all from ending
+    test.parameter("call_limit_ms", 10)  # else a call that goes on would keep all from ending
     at_host.kill()
     at_host.wait(10)
     test.equal(found, "woken: whole", "the next client's buffer")
     said = lingering.wait(10).err
     test.check(f"linger: -{errno.ECANCELED} " in said, f"the call of the VM that was stopped: {said}")
-
-
-def limit(test, milliseconds):
-    test.host.call(f"echo {milliseconds} > /sys/module/elisa/parameters/call_limit_ms")
 
 
 def run(test, what="shared"):

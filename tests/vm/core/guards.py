@@ -32,9 +32,10 @@ def vetting(test):
     refused(guest, "may not make objects", options="")
     test.host.call("chmod 666 /dev/elisa")
     refused(test.host, "only host root vets", f"{test.program(test.host, 'limited')} 65536 {{}}")
-    test.host.call("chmod 600 /dev/elisa; echo Y > /sys/module/elisa/parameters/guest_managers")
+    test.host.call("chmod 600 /dev/elisa")
+    test.parameter("guest_managers", "Y")
     refused(guest, "never vetted")
-    test.host.call("echo N > /sys/module/elisa/parameters/guest_managers")
+    test.parameter("guest_managers", "N")
 
 
 def host_ioctls(test, count=20000, seed=1):
