@@ -439,7 +439,8 @@ void elisa_vm_send_interrupt(struct kvm *kvm, u64 address, u32 data)
 
 static void flush_this_cpu(void *unused)
 {
-	/* Off on a CPU that runs no VM: it has no such translations, and INVEPT would be #UD. */
+	/* Off on a CPU that runs no VM, where INVEPT would be #UD. What it has kept from before serves nobody: KVM has
+	 * taken all vCPUs off it, and invalidates everything when it loads one (vmx_vcpu_load_vmcs()). */
 	if (cr4_read_shadow() & X86_CR4_VMXE)
 		elisa_invept_all();
 }

@@ -42,7 +42,7 @@ static inline void elisa_invept_all(void)
 		u64 eptp, reserved;
 	} operand = { 0, 0 };
 
-	/* A CPU that is between setting CR4.VMXE and VMXON has nothing cached. */
+	/* #UD on a CPU that is between setting CR4.VMXE and VMXON: see flush_this_cpu(). */
 	asm volatile("1: invept %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b) : : "m"(operand), "r"(2ul) : "cc", "memory");
 }
 

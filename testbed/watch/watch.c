@@ -7,25 +7,51 @@
 #include <linux/kprobes.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/version.h>
 
 /* emulator/instrument/counts.cc has the same number: a prefetch that does nothing on a real CPU. */
-static void tell(phys_addr_t address, unsigned long bytes)
+static void tell(phys_addr_t address, unsigned long bytes, bool pinned)
 {
-	asm volatile("prefetcht2 %c0" : : "i"(0xffffffffe1150005), "D"(address), "S"(bytes) : "memory");
+	asm volatile("prefetcht2 %c0"
+		     :
+		     : "i"(0xffffffffe1150005), "D"(address), "S"(bytes), "d"((unsigned long)pinned)
+		     : "memory");
 }
 
 /* free_pages(address, order) */
 static int freed(struct kprobe *probe, struct pt_regs *regs)
 {
 	if (regs->di)
-		tell(virt_to_phys((void *)regs->di), PAGE_SIZE << (unsigned int)regs->si);
+		tell(virt_to_phys((void *)regs->di), PAGE_SIZE << (unsigned int)regs->si, false);
 	return 0;
 }
 
-/* unpin_user_page_range_dirty_lock(page, count, dirty) */
+static unsigned long pins_of(struct folio *folio)
+{
+	if (!folio_test_large(folio))
+		return folio_ref_count(folio) / GUP_PIN_COUNTING_BIAS;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	return atomic_read(folio_pincount_ptr(folio));
+#else
+	return atomic_read(&folio->_pincount);
+#endif
+}
+
+/*
+ * unpin_user_page_range_dirty_lock(page, count, dirty). What somebody else has pinned, of another buffer with the same
+ * pages, is not given back; of a large folio it is known for the whole of it alone.
+ */
 static int unpinned(struct kprobe *probe, struct pt_regs *regs)
 {
-	tell(page_to_phys((struct page *)regs->di), regs->si << PAGE_SHIFT);
+	struct page *page = (struct page *)regs->di;
+	unsigned long count = regs->si, here;
+
+	for (; count; page += here, count -= here) {
+		struct folio *folio = page_folio(page);
+
+		here = min_t(unsigned long, count, folio_nr_pages(folio) - folio_page_idx(folio, page));
+		tell(page_to_phys(page), here << PAGE_SHIFT, pins_of(folio) > here);
+	}
 	return 0;
 }
 

@@ -214,10 +214,12 @@ void testbed_prefetch(unsigned cpu, bx_address address)
 		testbed_schedule(cpu);
 	if (offset >= REGIONS << 8)
 		return;
-	if ((offset & 0xff) == FREED) { /* watch/watch.c: physical address in RDI, bytes in RSI */
+	if ((offset & 0xff) ==
+	    FREED) { /* watch/watch.c: physical address in RDI, bytes in RSI, pinned by another in RDX */
 		if (testbed_checks)
 			testbed_freed(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI),
-				      BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI));
+				      BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI),
+				      BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDX));
 		return;
 	}
 	if ((offset & 0xff) >= COPY_TO_AGENT) { /* agent/port.c: page in RDI, bytes in RSI */

@@ -22,7 +22,7 @@ void testbed_eptp_switch(unsigned cpu, unsigned index, Bit64u eptp);
 void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, bool page_walk, const Bit64u *entry,
 		      int level, Bit32u access, Bit32u reason);
 void testbed_guest_walk(unsigned cpu, Bit64u laddr, Bit64u hpa, Bit32u page_mask, Bit32u guest_access, unsigned rw);
-void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw);
+void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw, bool nothing_there);
 void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, Bit64u laddr);
 
 #define BX_INSTR_RESET(cpu_id, type) testbed_reset(cpu_id, type)
@@ -49,7 +49,8 @@ void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, B
 	TESTBED_CHECK(testbed_ept_walk(cpu_id, gpa, laddr, laddr_valid, page_walk, entries, level, access, reason))
 #define BX_INSTR_GUEST_WALK(cpu_id, laddr, hpa, page_mask, guest_access, rw) \
 	TESTBED_CHECK(testbed_guest_walk(cpu_id, laddr, hpa, page_mask, guest_access, rw))
-#define BX_INSTR_PAGE_FAULT(cpu_id, laddr, rw) TESTBED_CHECK(testbed_page_fault(cpu_id, laddr, rw))
+#define BX_INSTR_PAGE_FAULT(cpu_id, laddr, rw, nothing_there) \
+	TESTBED_CHECK(testbed_page_fault(cpu_id, laddr, rw, nothing_there))
 #define BX_INSTR_INVALIDATE(cpu_id, what, type, id, laddr) \
 	TESTBED_CHECK(testbed_invalidate(cpu_id, what, type, id, laddr))
 #else
@@ -60,7 +61,7 @@ void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, B
 #define BX_INSTR_EPTP_SWITCH(cpu_id, index, eptp)
 #define BX_INSTR_EPT_WALK(cpu_id, gpa, laddr, laddr_valid, page_walk, entries, level, access, reason)
 #define BX_INSTR_GUEST_WALK(cpu_id, laddr, hpa, page_mask, guest_access, rw)
-#define BX_INSTR_PAGE_FAULT(cpu_id, laddr, rw)
+#define BX_INSTR_PAGE_FAULT(cpu_id, laddr, rw, nothing_there)
 #define BX_INSTR_INVALIDATE(cpu_id, what, type, id, laddr)
 #endif
 

@@ -30,7 +30,7 @@ void testbed_translations_init(void);
 /* Before each message to the agent: reports what is due. */
 void testbed_translations_message(void);
 /* BYTES from host-physical HPA on are given back to the kernel, says code on this CPU. */
-void testbed_freed(unsigned cpu, uint64_t hpa, uint64_t bytes);
+void testbed_freed(unsigned cpu, uint64_t hpa, uint64_t bytes, bool pinned);
 
 void testbed_schedule_init(void);
 

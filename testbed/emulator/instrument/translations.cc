@@ -141,7 +141,11 @@ void testbed_translations_message(void)
 
 static void suspect(unsigned cpu, Bit64s tag, Bit64u key, mapping *mapping, const std::string &text)
 {
-	if (mapping->overdue && !mapping->reported) {
+	/* What a root of KVM's has left leads to pages that were given back long ago: there is no grace for it inside.
+	 */
+	bool foreign = !mapping->inside && inside_roots.count(root_of(cpu));
+
+	if ((mapping->overdue || foreign) && !mapping->reported) {
 		mapping->reported = true;
 		report(text);
 	}
@@ -152,7 +156,7 @@ static void suspect(unsigned cpu, Bit64s tag, Bit64u key, mapping *mapping, cons
 }
 
 /* To the list of its key, unless it is there. False if it is the only one. */
-static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &wanted)
+static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &wanted, bool inside)
 {
 	for (const mapping &each : *list)
 		if (each.target == wanted.target && each.rights == wanted.rights && each.table == wanted.table &&
@@ -160,6 +164,7 @@ static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &w
 			return list->size() > 1;
 	list->push_back(wanted);
 	list->back().since = bx_pc_system.time_ticks();
+	list->back().inside = inside;
 	if (list->size() > 1)
 		kept->epoch++;
 	return list->size() > 1;
@@ -270,13 +275,14 @@ void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, 
 
 	struct walk walk = walk_of(entry, level, broken, mask);
 	mappings *all = &kept->roots[root].physical;
-	bool good = check_physical(cpu, all, walk, gpa, laddr, access), others = false;
+	bool good = check_physical(cpu, all, walk, gpa, laddr, access), others = false,
+	     inside = inside_roots.count(root);
 
 	for (unsigned at = level; at < LEVELS; at++)
 		if (walk.valid[at] && (at > (unsigned)level || !reason))
-			others |= keep(kept, &(*all)[key_of(at, gpa)], walk.at[at]);
+			others |= keep(kept, &(*all)[key_of(at, gpa)], walk.at[at], inside);
 	if (reason) {
-		if (laddr_valid && inside_roots.count(root))
+		if (laddr_valid && inside)
 			check_combined(cpu, laddr, page_walk ? 0 : access, NULL, 0);
 		if (reason == EPT_VIOLATION)
 			forget_violating(kept, root, gpa, laddr_valid ? &laddr : NULL,
@@ -296,14 +302,14 @@ static bool read_entry(Bit64u address, Bit64u *entry)
 	return BX_MEM(0)->dbg_fetch_mem(BX_CPU(0), address, sizeof(*entry), (Bit8u *)entry);
 }
 
-/* Does the EPT still say of this mapping's guest-physical address what it said? Then the linear side has changed. */
-static bool ept_agrees(unsigned cpu, const mapping &old)
+/* Does the EPT still say of a page's guest-physical address what it said? */
+static bool ept_agrees(unsigned cpu, Bit64u root, Bit64u gpa, const mapping &old)
 {
-	Bit64u table = root_of(cpu), entry;
+	Bit64u table = root, entry;
 	Bit32u mask = rights_mask(cpu), rights = mask;
 
 	for (int level = LEVELS - 1; level >= 0; level--) {
-		if (!read_entry(table + (old.gpa >> (12 + 9 * level)) % 512 * 8, &entry))
+		if (!read_entry(table + (gpa >> (12 + 9 * level)) % 512 * 8, &entry))
 			return false;
 		rights &= entry;
 		if (!(entry & mask))
@@ -311,7 +317,7 @@ static bool ept_agrees(unsigned cpu, const mapping &old)
 		table = entry & TABLE_ADDRESS;
 		if (level && !(entry & 0x80))
 			continue;
-		table = (table & ~(bytes_of(level) - 1)) + old.gpa % bytes_of(level);
+		table = (table & ~(bytes_of(level) - 1)) + gpa % bytes_of(level);
 		return (table ^ old.target) < 0x1000 && !(old.rights & ~rights);
 	}
 	return false;
@@ -330,7 +336,9 @@ static Bit64u space_of(unsigned cpu)
 static void suspect_combined(unsigned cpu, Bit32u tag, Bit64u key, mapping *old, Bit64u laddr, const mapping *now,
 			     unsigned level)
 {
-	bool other_space = old->space != space_of(cpu), linear = other_space || ept_agrees(cpu, *old);
+	bool other_space = old->space != space_of(cpu);
+	/* If the EPT has not changed, the linear side has. */
+	bool linear = other_space || ept_agrees(cpu, root_of(cpu), old->gpa, *old);
 	std::string text = format("%s: linear %#llx could have been translated by %s%s (guest-physical %#llx, CR3 and "
 				  "modes %#llx), the tables of %#llx have %s: no %s on this CPU since it was changed",
 				  where(cpu).c_str(), laddr, old->global ? "global, " : "", what(*old, key & 7).c_str(),
@@ -407,14 +415,17 @@ void testbed_guest_walk(unsigned cpu, Bit64u laddr, Bit64u hpa, Bit32u page_mask
 	now.space = space_of(cpu);
 	now.global = guest_access & 0x100;
 	check_combined(cpu, laddr, access_of(rw), &now, level);
-	keep(kept, &kept->roots[root].combined[tag_of(vpid_of(cpu), pcid_of(cpu))][key_of(level, laddr)], now);
+	keep(kept, &kept->roots[root].combined[tag_of(vpid_of(cpu), pcid_of(cpu))][key_of(level, laddr)], now, true);
 }
 
-void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw)
+/* NOTHING_THERE: the tables have no page there. Else they do not permit the access, or protection keys, SMEP or SMAP.
+ */
+void testbed_page_fault(unsigned cpu, Bit64u laddr, unsigned rw, bool nothing_there)
 {
 	if (!BX_CPU(cpu)->in_vmx_guest || !inside_roots.count(root_of(cpu)))
 		return;
-	check_combined(cpu, laddr, access_of(rw), NULL, 0);
+	if (nothing_there)
+		check_combined(cpu, laddr, access_of(rw), NULL, 0);
 	forget_faulting(&cpus[cpu], tag_of(vpid_of(cpu), pcid_of(cpu)), laddr);
 }
 
@@ -529,48 +540,60 @@ void testbed_invalidate(unsigned cpu, unsigned what, unsigned type, Bit64u id, B
 
 /* --- pages that are given back */
 
-static bool reaches(const mappings &all, Bit64u hpa, Bit64u bytes, Bit64u *address, const mapping **found,
-		    unsigned *level)
+/* A way that a CPU has kept to what is given back. */
+struct way {
+	Bit64u address;
+	const mapping *kept;
+	unsigned level;
+};
+
+/* UNLESS_HELD: none that the tables have still. */
+static bool reaches(unsigned cpu, Bit64u root, const mappings &all, bool linear, Bit64u hpa, Bit64u bytes,
+		    bool unless_held, struct way *way)
 {
 	for (auto &entry : all)
 		for (const mapping &each : entry.second) {
-			Bit64u size = each.table ? 0x1000 : bytes_of(entry.first & 7);
+			unsigned level = entry.first & 7;
+			Bit64u address = address_of(entry.first), size = each.table ? 0x1000 : bytes_of(level);
 
-			if (each.target < hpa + bytes && hpa < each.target + size) {
-				*address = address_of(entry.first);
-				*level = entry.first & 7;
-				*found = &each;
-				return true;
-			}
+			if (each.target >= hpa + bytes || hpa >= each.target + size)
+				continue;
+			if (unless_held && !each.table && ept_agrees(cpu, root, linear ? each.gpa : address, each))
+				continue;
+			*way = { address, &each, level };
+			return true;
 		}
 	return false;
 }
 
-/* BYTES from HPA on are given back to the host's kernel: no CPU may reach them through gate or sub contexts any more.
+/*
+ * BYTES from HPA on are given back to the host's kernel: no CPU may reach them through gate or sub contexts any more,
+ * unless they are another buffer's too (PINNED), by which the tables have them still.
  */
-void testbed_freed(unsigned by, Bit64u hpa, Bit64u bytes)
+void testbed_freed(unsigned by, Bit64u hpa, Bit64u bytes, bool pinned)
 {
-	const mapping *found;
-	Bit64u address;
-	unsigned level;
+	struct way way;
 
 	if (BX_CPU(by)->in_vmx_guest)
 		return;
 	for (unsigned cpu = 0; cpu < cpus.size(); cpu++)
 		for (auto &root : cpus[cpu].roots) {
-			/* KVM invalidates all when it switches VMX on. */
+			/* KVM invalidates all when it loads a vCPU that has run before VMX was off. */
 			if (!inside_roots.count(root.first) || !BX_CPU(cpu)->in_vmx)
 				continue;
-			bool linear = false, any = reaches(root.second.physical, hpa, bytes, &address, &found, &level);
+			bool linear = false,
+			     any = reaches(cpu, root.first, root.second.physical, false, hpa, bytes, pinned, &way);
 
 			for (auto &tagged : root.second.combined)
 				if (!any)
-					any = linear = reaches(tagged.second, hpa, bytes, &address, &found, &level);
+					any = linear =
+						reaches(cpu, root.first, tagged.second, true, hpa, bytes, pinned, &way);
 			if (any)
 				report(format(
 					"CPU %u, RIP %#llx: memory at %#llx (%llu KiB) is given back while CPU %u may have "
 					"kept %s for %s %#llx of EPT root %#llx (inside): no INVEPT of that root on that CPU",
-					by, BX_CPU(by)->prev_rip, hpa, bytes >> 10, cpu, what(*found, level).c_str(),
-					linear ? "linear" : "guest-physical", address, root.first));
+					by, BX_CPU(by)->prev_rip, hpa, bytes >> 10, cpu,
+					what(*way.kept, way.level).c_str(), linear ? "linear" : "guest-physical",
+					way.address, root.first));
 		}
 }

@@ -25,6 +25,7 @@ struct mapping {
 	uint64_t gpa;    /* combined: the guest-physical address between */
 	uint64_t space;  /* combined: the linear addresses that it was made in, see space_of() */
 	uint32_t rights;
+	bool inside; /* the root was one of a gate or sub context, not one of KVM's */
 	bool table, global, suspected, overdue, reported;
 	uint64_t since; /* ticks */
 };

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * halfway NAME [exchange]: at each SIGUSR1 shares a buffer with the object `hostile` that the host has to map page by
- * page, and that it is made to fail with; meanwhile another vCPU tries to read the buffer's first page, at the address
- * where it will be. Prints for each how sharing ended, and `met` if the page was read.
+ * halfway NAME [exchange] [whole]: at each SIGUSR1 shares a buffer with the object `hostile` that the host has to map
+ * page by page, and that it is made to fail with; meanwhile another vCPU tries to read the buffer's first page, at the
+ * address where it will be. Prints for each how sharing ended, and `met` if the page was read.
+ *
+ * `whole`: nobody makes it fail, and the other vCPU reads until the buffer is unshared again, or the object is gone.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -20,8 +22,7 @@
 
 static struct elisa_attachment *attachment;
 static uint64_t place; /* of the buffer, in the window */
-static bool over;
-static bool met;
+static bool over, met, whole;
 
 static void stay_on(int cpu)
 {
@@ -45,7 +46,7 @@ static unsigned char *scattered(void)
 	return area;
 }
 
-/* A call that finds nothing there is aborted; after the first that finds something nobody looks again. */
+/* A call that finds nothing there is aborted. */
 static void *look(void *unused)
 {
 	struct elisa_function peek = find(attachment, "peek");
@@ -53,6 +54,8 @@ static void *look(void *unused)
 	stay_on(1);
 	while (!__atomic_load_n(&over, __ATOMIC_RELAXED) && !met)
 		met = elisa_call1(&peek, place) == MAGIC;
+	while (whole && elisa_call1(&peek, place) == MAGIC)
+		;
 	return unused;
 }
 
@@ -68,24 +71,30 @@ static void attempt(unsigned int number, unsigned char *area, uint32_t flags)
 	error = elisa_share(attachment, area, PAGES * PAGE, flags, &buffer);
 	/* The host gives the pages back a little later. */
 	usleep(50000);
+	if (whole)
+		expect("unshare", elisa_unshare(attachment, buffer), 0);
 	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	printf("share %u %s%s\n", number, error ? strerrorname_np(-error) : "ok", met ? " met" : "");
 	fflush(stdout);
-	if (!error)
+	if (!error && !whole)
 		expect("unshare", elisa_unshare(attachment, buffer), 0);
 }
 
 int main(int count, char **arguments)
 {
-	uint32_t flags = count > 2 ? ELISA_BUFFER_EXCHANGE : 0, buffer;
+	uint32_t flags = 0, buffer;
 	struct elisa_function nop;
 	unsigned char *area;
 	sigset_t signals;
 	int signal;
 
 	if (count < 2)
-		die("halfway NAME [exchange]");
+		die("halfway NAME [exchange] [whole]");
+	for (int i = 2; i < count; i++) {
+		whole |= !strcmp(arguments[i], "whole");
+		flags |= strcmp(arguments[i], "exchange") ? 0 : ELISA_BUFFER_EXCHANGE;
+	}
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &signals, NULL);

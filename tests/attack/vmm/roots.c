@@ -78,8 +78,6 @@ void attack_roots(const char *object, unsigned long count)
 		close(ends[1]);
 		if (!problem)
 			problem = call_first(machine.cpu);
-		/* The checker of translations takes a use for right if it is invalidated within a millisecond. */
-		usleep(2000);
 		attach_again(&machine, object);
 		attempt_over("a root of KVM's becomes another", problem);
 	}

@@ -115,10 +115,10 @@ static void by_host(unsigned cpu, unsigned what, unsigned type, Bit64u id, Bit64
 	fake_cpus[cpu].in_vmx_guest = true;
 }
 
-static void given_back(Bit64u page)
+static void given_back(Bit64u page, bool pinned = false)
 {
 	fake_cpus[1].in_vmx_guest = false;
-	testbed_freed(1, page, 0x1000);
+	testbed_freed(1, page, 0x1000, pinned);
 	fake_cpus[1].in_vmx_guest = true;
 }
 
@@ -236,9 +236,36 @@ static void invalidations(void)
 	begin("a page fault that need not have been one");
 	touch(PAGE);
 	tables_have(0);
-	testbed_page_fault(0, LINEAR, BX_READ);
+	testbed_page_fault(0, LINEAR, BX_READ, true);
 	later();
 	expect(1, "no INVEPT");
+	begin("a page fault that protection keys have led to");
+	touch(PAGE);
+	testbed_page_fault(0, LINEAR, BX_READ, false);
+	later();
+	expect(0);
+}
+
+/* A root of KVM's becomes one of a gate or sub context. */
+static void reused(void)
+{
+	begin("what KVM's root has left");
+	testbed_eptp_switch(0, 0, ROOT | OPEN);
+	touch(PAGE);
+	enter(0, ROOT);
+	touch(MOVED);
+	expect(1, "no INVEPT");
+	by_host(0, BX_INSTR_INVEPT, 2, 0);
+	later();
+	expect(0);
+	begin("invalidated before it is entered");
+	testbed_eptp_switch(0, 0, ROOT | OPEN);
+	touch(PAGE);
+	by_host(0, BX_INSTR_INVEPT, 2, 0);
+	enter(0, ROOT);
+	touch(MOVED);
+	later();
+	expect(0);
 }
 
 static void given(void)
@@ -248,6 +275,15 @@ static void given(void)
 	given_back(MOVED);
 	expect(0);
 	given_back(PAGE);
+	expect(1, "given back");
+	begin("a page that is another buffer's too");
+	touch(PAGE);
+	given_back(PAGE, true);
+	expect(0);
+	begin("the same, but the tables have it no more");
+	touch(PAGE);
+	tables_have(0);
+	given_back(PAGE, true);
 	expect(1, "given back");
 	begin("a table");
 	touch(PAGE);
@@ -322,8 +358,7 @@ static void spaces(void)
 		    [] { testbed_translations_control(0, BX_INSTR_MOV_CR4, 0); });
 	other_space("a page fault", true, [] {
 		fake_cpus[0].vmcs.eptptr = ROOT | OPEN;
-		testbed_page_fault(0, LINEAR, BX_WRITE);
-		reports.clear(); /* it need not have been one */
+		testbed_page_fault(0, LINEAR, BX_WRITE, false);
 	});
 }
 
@@ -390,6 +425,7 @@ int main(void)
 	uses();
 	entries();
 	invalidations();
+	reused();
 	given();
 	spaces();
 	pcids();
