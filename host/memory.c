@@ -63,17 +63,17 @@ static int make_room(struct elisa_memory *memory)
 static int append(struct elisa_memory *memory, struct page *page)
 {
 	struct elisa_run *last = memory->runs + memory->count - 1;
-	unsigned long pfn = page_to_pfn(page);
+	unsigned long number = memory->bytes >> PAGE_SHIFT, shift = page_to_pfn(page) - number;
 	int error;
 
-	if (memory->count && last->pfn + last->count == pfn) {
-		last->count++;
+	if (memory->count && last->shift == shift) {
+		last->end++;
 		return 0;
 	}
 	error = make_room(memory);
 	if (error)
 		return error;
-	memory->runs[memory->count++] = (struct elisa_run){ pfn, 1 };
+	memory->runs[memory->count++] = (struct elisa_run){ number + 1, shift };
 	return 0;
 }
 
@@ -159,11 +159,12 @@ void elisa_memory_find_file(struct elisa_memory *memory, unsigned long address, 
 static void destroy(struct work_struct *work)
 {
 	struct elisa_memory *memory = container_of(work, struct elisa_memory, work);
+	unsigned long number = 0;
 
 	elisa_change_forget(memory);
-	for (unsigned long i = 0; i < memory->count; i++) {
-		unpin_user_page_range_dirty_lock(pfn_to_page(memory->runs[i].pfn), memory->runs[i].count, true);
-		atomic_long_sub(memory->runs[i].count, &pinned);
+	for (const struct elisa_run *run = memory->runs; run < memory->runs + memory->count; number = run++->end) {
+		unpin_user_page_range_dirty_lock(pfn_to_page(number + run->shift), run->end - number, true);
+		atomic_long_sub(run->end - number, &pinned);
 		cond_resched();
 	}
 	if (memory->bytes)
@@ -208,19 +209,18 @@ static u32 largest_leaf(void)
 int elisa_memory_map(const struct elisa_memory *memory, struct elisa_ept *ept, u64 offset, u64 prot)
 {
 	u32 largest = largest_leaf();
-	u64 at = offset;
+	unsigned long number = 0;
 
-	for (unsigned long i = 0; i < memory->count; i++) {
-		const struct elisa_run *run = memory->runs + i;
-		int error = elisa_ept_map_range(ept, at, (hpa_t)run->pfn << PAGE_SHIFT, (u64)run->count << PAGE_SHIFT,
-						prot, largest);
+	for (const struct elisa_run *run = memory->runs; run < memory->runs + memory->count; number = run++->end) {
+		u64 at = (u64)number << PAGE_SHIFT;
+		int error = elisa_ept_map_range(ept, offset + at, (hpa_t)(number + run->shift) << PAGE_SHIFT,
+						(u64)(run->end - number) << PAGE_SHIFT, prot, largest);
 
 		if (error) {
-			if (at > offset)
-				elisa_ept_unmap_range(ept, offset, at - offset);
+			if (at)
+				elisa_ept_unmap_range(ept, offset, at);
 			return error;
 		}
-		at += (u64)run->count << PAGE_SHIFT;
 		cond_resched();
 	}
 	return 0;
@@ -233,11 +233,18 @@ void elisa_memory_unmap(const struct elisa_memory *memory, struct elisa_ept *ept
 
 struct elisa_walk elisa_memory_walk(const struct elisa_memory *memory, u64 offset)
 {
-	struct elisa_walk walk = { memory->runs, offset >> PAGE_SHIFT };
+	unsigned long page = offset >> PAGE_SHIFT, low = 0, high = memory->count;
 
-	for (; walk.page >= walk.run->count; walk.run++)
-		walk.page -= walk.run->count;
-	return walk;
+	/* The first run that ends behind it. */
+	while (low < high) {
+		unsigned long middle = (low + high) / 2;
+
+		if (memory->runs[middle].end <= page)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (struct elisa_walk){ memory->runs + low, page };
 }
 
 void elisa_memory_read(const struct elisa_memory *memory, u64 offset, void *to, u64 bytes)
@@ -258,15 +265,15 @@ void elisa_memory_read(const struct elisa_memory *memory, u64 offset, void *to, 
 
 void *elisa_memory_vmap(const struct elisa_memory *memory)
 {
-	unsigned long count = memory->bytes >> PAGE_SHIFT, at = 0;
+	unsigned long count = memory->bytes >> PAGE_SHIFT;
 	struct page **pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
+	struct elisa_walk walk = { memory->runs, 0 };
 	void *address;
 
 	if (!pages)
 		return NULL;
-	for (unsigned long i = 0; i < memory->count; i++)
-		for (unsigned long page = 0; page < memory->runs[i].count; page++)
-			pages[at++] = pfn_to_page(memory->runs[i].pfn + page);
+	for (; walk.page < count; elisa_walk_next(&walk))
+		pages[walk.page] = elisa_walk_page(&walk);
 	address = vmap(pages, count, VM_MAP, PAGE_KERNEL);
 	kvfree(pages);
 	return address;

@@ -14,8 +14,10 @@
 #include "why.h"
 #include "work.h"
 
+/* Physically contiguous pages: those of the memory from the end of the run before on up to END, not included. */
 struct elisa_run {
-	unsigned long pfn, count; /* physically contiguous pages */
+	unsigned long end;
+	unsigned long shift; /* page N of the memory is PFN N + SHIFT, which may wrap */
 };
 
 /* A part of a VM's memory that lies together for its VMM. */
@@ -91,22 +93,22 @@ void *elisa_memory_vmap(const struct elisa_memory *memory);
 /* Its pages one after another, from the one that holds OFFSET on. */
 struct elisa_walk {
 	const struct elisa_run *run;
-	unsigned long page; /* in the run */
+	unsigned long page; /* in the memory */
 };
 
+/* Takes few steps however many runs there are: a guest's code makes the host look, with a lock held that others need.
+ */
 struct elisa_walk elisa_memory_walk(const struct elisa_memory *memory, u64 offset);
 
 static inline struct page *elisa_walk_page(const struct elisa_walk *walk)
 {
-	return pfn_to_page(walk->run->pfn + walk->page);
+	return pfn_to_page(walk->page + walk->run->shift);
 }
 
 static inline void elisa_walk_next(struct elisa_walk *walk)
 {
-	if (++walk->page == walk->run->count) {
+	if (++walk->page == walk->run->end)
 		walk->run++;
-		walk->page = 0;
-	}
 }
 
 /* The page that holds OFFSET. */
