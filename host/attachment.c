@@ -62,6 +62,33 @@ static void tell_gone(struct elisa_attachment *attachment)
 	attachment->notice = NULL;
 }
 
+static int charge_data(struct elisa_attachment *attachment, struct elisa_why *why)
+{
+	u64 bytes = elisa_whole_pages(attachment->object->code.data_bytes);
+	int error = elisa_object_charge(attachment->object, bytes, why);
+
+	if (!error)
+		attachment->data_page_count = bytes >> PAGE_SHIFT;
+	return error;
+}
+
+/* Before its object is put. */
+static void free_data(struct elisa_attachment *attachment)
+{
+	u64 count = attachment->data_page_count;
+
+	if (!count)
+		return;
+	for (unsigned int i = 0; i < ELISA_DATA_PTS; i++)
+		elisa_ept_destroy(attachment->data_pts + i);
+	for (u64 i = 0; attachment->data_pages && i < count; i++)
+		elisa_page_free(&attachment->pages, attachment->data_pages[i]);
+	kvfree(attachment->data_pages);
+	attachment->data_pages = NULL;
+	attachment->data_page_count = 0;
+	elisa_object_uncharge(attachment->object, count << PAGE_SHIFT);
+}
+
 static void release(struct kref *ref)
 {
 	struct elisa_attachment *attachment = container_of(ref, struct elisa_attachment, ref);
@@ -76,11 +103,7 @@ static void release(struct kref *ref)
 	elisa_memory_destroy(attachment->extra);
 	elisa_ept_destroy(&attachment->gate_pt);
 	elisa_ept_destroy(&attachment->entry_pt);
-	for (unsigned int i = 0; i < ELISA_DATA_PTS; i++)
-		elisa_ept_destroy(attachment->data_pts + i);
-	for (u64 i = 0; attachment->data_pages && i < attachment->data_page_count; i++)
-		elisa_page_free(&attachment->pages, attachment->data_pages[i]);
-	kvfree(attachment->data_pages);
+	free_data(attachment);
 	elisa_page_free(&attachment->pages, attachment->gate_page);
 	elisa_page_free(&attachment->pages, attachment->entry_page);
 	elisa_page_free(&attachment->pages, attachment->info);
@@ -106,14 +129,13 @@ static int map_page(struct elisa_attachment *attachment, struct elisa_ept *pt, u
 static int build_data(struct elisa_attachment *attachment)
 {
 	const struct elisa_code *code = &attachment->object->code;
-	u64 count = elisa_whole_pages(code->data_bytes) >> PAGE_SHIFT;
+	u64 count = attachment->data_page_count;
 
 	if (!count)
 		return 0;
 	attachment->data_pages = kvcalloc(count, sizeof(*attachment->data_pages), GFP_KERNEL_ACCOUNT);
 	if (!attachment->data_pages)
 		return -ENOMEM;
-	attachment->data_page_count = count;
 	for (u64 i = 0; i < count; i++) {
 		u64 offset = i << PAGE_SHIFT;
 		void *page = elisa_page_alloc(&attachment->pages);
@@ -249,6 +271,9 @@ static int create(struct elisa_vm *vm, struct elisa_object *object, u32 scheme, 
 		goto refuse;
 	fill_info(attachment);
 	if (scheme == ELISA_SCHEME_GATE) {
+		error = charge_data(attachment, why);
+		if (error)
+			goto put;
 		error = build(attachment);
 		if (error)
 			goto refuse;
@@ -442,6 +467,7 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	elisa_ept_destroy(&attachment->extra_ept);
 	elisa_memory_destroy(attachment->extra);
 	attachment->extra = NULL;
+	free_data(attachment);
 	elisa_buffers_forget(attachment);
 	elisa_exchange_leave(attachment);
 	if (attachment->scheme == ELISA_SCHEME_VMCALL)

@@ -3,6 +3,7 @@
 
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -16,6 +17,14 @@ LIST_HEAD(elisa_objects);
 static u32 last_id;
 
 #define GRANTS_MAX 1024 /* of one object: they are walked at each attach */
+
+/*
+ * What a VM names is bounded (change.c), and given back to it once it is copied: the copies of its objects' code, and
+ * of the data that each attachment to them begins with, are not.
+ */
+static unsigned int copy_limit_mib = 256;
+module_param(copy_limit_mib, uint, 0644);
+MODULE_PARM_DESC(copy_limit_mib, "MiB of copies of code and data that the host makes of a manager VM's objects (256)");
 
 struct grant {
 	struct list_head list;
@@ -59,6 +68,27 @@ int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 
 	return 0;
 }
 
+int elisa_object_charge(struct elisa_object *object, u64 bytes, struct elisa_why *why)
+{
+	unsigned int most = READ_ONCE(copy_limit_mib);
+
+	if (!object->vm)
+		return 0;
+	if (object->vm->copied + bytes > (u64)most << 20)
+		return elisa_refuse(why, -ENOSPC,
+				    "the manager VM's objects have %u MiB of copied code and data already "
+				    "(copy_limit_mib)",
+				    most);
+	object->vm->copied += bytes;
+	return 0;
+}
+
+void elisa_object_uncharge(struct elisa_object *object, u64 bytes)
+{
+	if (object->vm)
+		object->vm->copied -= bytes;
+}
+
 static void code_destroy(struct elisa_object *object)
 {
 	struct elisa_code *code = &object->code;
@@ -71,6 +101,7 @@ static void code_destroy(struct elisa_object *object)
 	kvfree(code->data);
 	kvfree(code->functions);
 	kvfree(code->symbols);
+	elisa_object_uncharge(object, code->charged);
 	memset(code, 0, sizeof(*code));
 }
 
@@ -266,6 +297,10 @@ int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_co
 	error = check_functions(code, blob, why);
 	if (error)
 		return error;
+	error = elisa_object_charge(object, elisa_whole_pages(bytes), why);
+	if (error)
+		return error;
+	object->code.charged = elisa_whole_pages(bytes);
 	error = copy_code(object, code, blob);
 	if (error) {
 		code_destroy(object);

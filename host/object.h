@@ -31,6 +31,7 @@ struct elisa_code {
 	u64 data_bytes;
 	struct elisa_function_entry *functions, *symbols; /* the latter by rising address */
 	u32 function_count, symbol_count;
+	u64 charged; /* bytes of all these copies */
 };
 
 struct elisa_object {
@@ -64,6 +65,9 @@ int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *me
 /* BLOB is a kernel's copy of BYTES that the manager gave: as struct elisa_ioc_code says. */
 int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, const void *blob, u64 bytes,
 			  struct elisa_why *why);
+/* Copies of the manager's code and data, which count for its VM, if it is in one; -ENOSPC. */
+int elisa_object_charge(struct elisa_object *object, u64 bytes, struct elisa_why *why);
+void elisa_object_uncharge(struct elisa_object *object, u64 bytes);
 int elisa_object_publish(struct elisa_object *object, const char *name, struct elisa_why *why);
 int elisa_object_grant(struct elisa_object *object, const struct elisa_ioc_grant *grant, struct elisa_why *why);
 /* The grant of this place among OBJECT's; -ENOENT: it has no more. */

@@ -46,6 +46,7 @@ struct elisa_vm {
 	struct xarray memories; /* named by its driver, not yet handed on */
 	atomic_t areas;         /* of all its memory, named or handed on */
 	atomic_long_t named;    /* pages of them */
+	u64 copied;             /* bytes that the host has copied for objects of it; with elisa_lock held */
 };
 
 extern struct list_head elisa_vms; /* and processes of the host that are clients */
