@@ -93,6 +93,8 @@ int elisa_buffer_share(struct elisa_attachment *attachment, struct elisa_memory 
 	bool writable = !(flags & ELISA_SHARE_READ_ONLY);
 	int number = free_number(attachment), error;
 
+	if (attachment->state == -EINPROGRESS)
+		return elisa_refuse(why, -EINPROGRESS, "the manager has not answered yet who may attach");
 	if (attachment->state)
 		return elisa_refuse(why, attachment->state, "the object is gone");
 	if (attachment->scheme == ELISA_SCHEME_DIRECT)

@@ -73,8 +73,9 @@ static void uncharge(struct elisa_vm *vm, u64 bytes)
 	atomic_long_sub(bytes >> PAGE_SHIFT, &vm->named);
 }
 
-static int charge(struct elisa_vm *vm, u64 bytes, struct elisa_why *why)
+static int charge(const struct elisa_memory *memory, u64 bytes, struct elisa_why *why)
 {
+	struct elisa_vm *vm = memory->vm;
 	unsigned int pieces = atomic_inc_return(&vm->areas), most = READ_ONCE(piece_limit);
 	unsigned long pages = atomic_long_add_return(bytes >> PAGE_SHIFT, &vm->named);
 	unsigned int times = READ_ONCE(naming_limit);
@@ -82,7 +83,7 @@ static int charge(struct elisa_vm *vm, u64 bytes, struct elisa_why *why)
 
 	if (pieces > most)
 		error = elisa_refuse(why, -ENOSPC, "the VM has named memory in %u pieces already (piece_limit)", most);
-	else if (pages > size_mul(times, elisa_vm_pages(vm->kvm)))
+	else if (pages > size_mul(times, memory->vm_pages))
 		error = elisa_refuse(why, -ENOSPC, "the VM has named %u times its memory already (naming_limit)",
 				     times);
 	if (error)
@@ -96,7 +97,7 @@ int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long
 	struct elisa_area *area;
 	int error;
 
-	error = charge(memory->vm, bytes, why);
+	error = charge(memory, bytes, why);
 	if (error)
 		return error;
 	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);

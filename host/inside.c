@@ -39,19 +39,32 @@ MODULE_PARM_DESC(call_limit_ms, "a call that has run for longer is aborted (10)"
 	(X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | \
 	 X86_CR4_FSGSBASE)
 
-bool elisa_inside_allowed(const struct kvm_vcpu *vcpu)
+const char *elisa_inside_obstacle(const struct kvm_vcpu *vcpu)
 {
 	unsigned long cr4 = vcpu->arch.cr4, owned = vcpu->arch.cr4_guest_owned_bits;
 
-	if (elisa_vcpu_is_nested(vcpu) || elisa_vcpu_is_in_smm(vcpu) || vcpu->guest_debug)
-		return false;
+	if (elisa_vcpu_is_nested(vcpu))
+		return "the vCPU runs a guest of its own";
+	if (elisa_vcpu_is_in_smm(vcpu))
+		return "the vCPU is in system-management mode";
+	if (vcpu->guest_debug)
+		return "the VMM debugs the guest";
 	/* Their records are written by the CPU itself to where the guest says, in whatever context it is. */
-	if (vcpu->arch.pmu.pebs_enable || elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_PT_USE_GPA)
-		return false;
+	if (vcpu->arch.pmu.pebs_enable)
+		return "the guest has PEBS on, whose records the CPU would write while it is in a call";
+	if (elisa_vmread(SECONDARY_VM_EXEC_CONTROL) & SECONDARY_EXEC_PT_USE_GPA)
+		return "the VM has Intel PT, whose records the CPU would write while it is in a call";
 	if (owned & ~CR4_MAY_OWN || vcpu->arch.cr0_guest_owned_bits & (X86_CR0_PE | X86_CR0_PG))
-		return false;
-	return (cr4 & CR4_REQUIRED) == CR4_REQUIRED && !(cr4 & ~owned & ~CR4_ALLOWED) && vcpu->arch.efer & EFER_LMA &&
-	       vcpu->arch.cr0 & X86_CR0_PG;
+		return "this kernel's KVM lets the guest change bits of CR0 or CR4 that calls depend on";
+	if (!(vcpu->arch.efer & EFER_LMA) || !(vcpu->arch.cr0 & X86_CR0_PG))
+		return "the vCPU is not in long mode";
+	if ((cr4 & CR4_REQUIRED) != CR4_REQUIRED)
+		return "the guest's CPU has SMEP or SMAP off: give the VM a CPU model with both";
+	if (!(cr4 & ~owned & ~CR4_ALLOWED))
+		return NULL;
+	if (cr4 & X86_CR4_PCIDE)
+		return "the guest uses PCID: start the VM with -cpu ...,-pcid";
+	return "the guest has something on in CR4 that does not go with calls: VMX, CET or the like";
 }
 
 bool elisa_inside_la57(const struct kvm_vcpu *vcpu)

@@ -68,8 +68,12 @@ struct elisa_cpu {
 	u32 retries; /* VMFUNC of the same slot that failed in a row for no reason that we know */
 };
 
-/* May this vCPU use VM functions as it stands now? */
-bool elisa_inside_allowed(const struct kvm_vcpu *vcpu);
+/* Why this vCPU may not use VM functions as it stands now, or NULL: it may. */
+const char *elisa_inside_obstacle(const struct kvm_vcpu *vcpu);
+static inline bool elisa_inside_allowed(const struct kvm_vcpu *vcpu)
+{
+	return !elisa_inside_obstacle(vcpu);
+}
 bool elisa_inside_la57(const struct kvm_vcpu *vcpu);
 struct elisa_cpu *elisa_cpu_create(struct elisa_vm *vm, struct kvm_vcpu *vcpu);
 void elisa_cpu_destroy(struct elisa_cpu *cpu);

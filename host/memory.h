@@ -38,6 +38,7 @@ struct elisa_memory {
 	struct elisa_vm *vm;                 /* whose it is, referenced; NULL: a process of the host */
 	struct work_struct work;             /* that destroys it */
 	struct list_head areas;              /* in order, if it is a VM's */
+	unsigned long vm_pages;              /* that the VM had when it last named some of this */
 	spinlock_t lock;                     /* the areas' changes; taken in MMU notifiers */
 	struct delayed_work look;            /* that looks whether it is still the VM's */
 	unsigned int looks;                  /* in a row that could not tell; under lock */

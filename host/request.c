@@ -44,6 +44,16 @@ static int copy_guest(struct kvm *kvm, gpa_t gpa, void *to, u64 bytes, bool writ
 	return copy_from_user(to, (const void __user *)address, bytes) ? -EFAULT : 0;
 }
 
+/* A number for what the VM has at most so many of; WHAT it has too many of. */
+static int find_number(struct call *call, struct xarray *all, u32 *number, void *entry, u32 most, const char *what)
+{
+	int error = xa_alloc(all, number, entry, XA_LIMIT(1, most), GFP_KERNEL);
+
+	if (error == -EBUSY)
+		return elisa_refuse(call->why, -ENOSPC, "the VM has %u %s already", most, what);
+	return error ? elisa_refuse(call->why, error, "out of memory") : 0;
+}
+
 static int add_extent(struct call *call, struct elisa_memory *memory, struct elisa_extent extent)
 {
 	if (!extent.bytes || extent.gpa + extent.bytes < extent.gpa)
@@ -93,14 +103,12 @@ static int name_memory(struct call *call)
 				: elisa_refuse(call->why, -ENOMEM, "out of memory");
 		goto free;
 	}
+	memory->vm_pages = elisa_vm_pages(call->vm->kvm);
 	for (u32 i = 0; !error && i < count; i++)
 		error = add_extent(call, memory, extents[i]);
-	if (!error) {
-		error = xa_alloc(&call->vm->memories, &request->memory.id, memory, XA_LIMIT(1, MEMORIES_MAX),
-				 GFP_KERNEL);
-		if (error)
-			elisa_refuse(call->why, error, "the VM has named too much memory that it does not use");
-	}
+	if (!error)
+		error = find_number(call, &call->vm->memories, &request->memory.id, memory, MEMORIES_MAX,
+				    "memories that it has named and does not use");
 	if (error)
 		elisa_memory_destroy(memory);
 free:
@@ -131,6 +139,13 @@ static int release_memory(struct call *call)
 	return error;
 }
 
+static int check_cpu(struct call *call)
+{
+	const char *obstacle = elisa_inside_obstacle(call->vcpu);
+
+	return obstacle ? elisa_refuse(call->why, -EOPNOTSUPP, "%s", obstacle) : 0;
+}
+
 static int hello(struct call *call)
 {
 	struct elisa_request *request = call->request;
@@ -140,16 +155,9 @@ static int hello(struct call *call)
 		return elisa_refuse(call->why, -EPROTO,
 				    "the host speaks version %d, the guest's driver %u: install the same",
 				    ELISA_HYPERCALL_VERSION, request->hello.version);
-	if (!(call->vcpu->arch.cr4 & X86_CR4_SMEP) || !(call->vcpu->arch.cr4 & X86_CR4_SMAP))
-		return elisa_refuse(call->why, -EOPNOTSUPP,
-				    "the guest's CPU has SMEP or SMAP off: give the VM a CPU model with both");
-	if (call->vcpu->arch.cr4 & X86_CR4_PCIDE)
-		return elisa_refuse(call->why, -EOPNOTSUPP, "the guest uses PCID: start the VM with -cpu ...,-pcid");
-	if (!elisa_inside_allowed(call->vcpu))
-		return elisa_refuse(
-			call->why, -EOPNOTSUPP,
-			"the guest has features on in CR4 (%#lx) that do not go with calls: VMX, CET or the like",
-			call->vcpu->arch.cr4);
+	error = check_cpu(call);
+	if (error)
+		return error;
 	/* A kernel that has started anew, without a farewell of the one before. */
 	if (call->vm)
 		elisa_vm_release_all(call->vm, true);
@@ -191,11 +199,9 @@ static int create(struct call *call)
 	error = elisa_object_create(&object, call->vm, call->request->create.flags, call->why);
 	if (error)
 		return error;
-	error = xa_alloc(&call->vm->objects, &call->request->id, object, XA_LIMIT(1, OBJECTS_MAX), GFP_KERNEL);
-	if (error) {
+	error = find_number(call, &call->vm->objects, &call->request->id, object, OBJECTS_MAX, "objects");
+	if (error)
 		elisa_object_close(object);
-		elisa_refuse(call->why, error, "out of memory");
-	}
 	return error;
 }
 
@@ -367,9 +373,9 @@ static int attach(struct call *call)
 		return elisa_refuse(call->why, -EINVAL, "there is no scheme %u", attach->scheme);
 	if (strnlen(attach->name, ELISA_NAME_MAX) == ELISA_NAME_MAX)
 		return elisa_refuse(call->why, -ENAMETOOLONG, "the name has more than %d bytes", ELISA_NAME_MAX - 1);
-	if (!elisa_inside_allowed(call->vcpu))
-		return elisa_refuse(call->why, -EOPNOTSUPP, "this vCPU has CR4 = %#lx, which does not go with calls",
-				    call->vcpu->arch.cr4);
+	error = check_cpu(call);
+	if (error)
+		return error;
 	error = elisa_attach(call->vm, attach->name, attach->scheme, &attachment, call->why);
 	if (!error || error == -EINPROGRESS)
 		describe(call, attachment);
