@@ -391,6 +391,7 @@ found:
 			return elisa_refuse(why, error, "no memory for the attachment");
 		}
 		attachment->extra = extra;
+		extra->object = object;
 		attachment->info->extra = (struct elisa_range){ ELISA_BASE + ELISA_EXTRA_OFFSET, extra->bytes };
 	}
 	attachment->info->value = answer->value;

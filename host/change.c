@@ -48,8 +48,11 @@ static bool invalidate(struct mmu_interval_notifier *notifier, const struct mmu_
 
 	spin_lock(&memory->lock);
 	mmu_interval_set_seq(notifier, seq);
-	/* When the VMM ends, so do its vCPUs. */
-	if (range->event != MMU_NOTIFY_RELEASE) {
+	if (range->event == MMU_NOTIFY_RELEASE && memory->vm) {
+		elisa_vm_orphan(memory->vm);
+	} else if (range->event == MMU_NOTIFY_RELEASE) {
+		queue_work(elisa_queue, &memory->orphan);
+	} else if (memory->vm) { /* what a process of the host maps is its own business */
 		note(area, range->start, range->end);
 		if (memory->shared)
 			mod_delayed_work(elisa_memory_queue_of(memory), &memory->look, 0);
@@ -69,6 +72,8 @@ static void reset(struct elisa_area *area)
 
 static void uncharge(struct elisa_vm *vm, u64 bytes)
 {
+	if (!vm)
+		return;
 	atomic_dec(&vm->areas);
 	atomic_long_sub(bytes >> PAGE_SHIFT, &vm->named);
 }
@@ -91,13 +96,25 @@ static int charge(const struct elisa_memory *memory, u64 bytes, struct elisa_why
 	return error;
 }
 
-int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes,
-			   struct elisa_why *why)
+static int check(const struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why)
+{
+	if (!bytes || !IS_ALIGNED(address, PAGE_SIZE) || !IS_ALIGNED(bytes, PAGE_SIZE))
+		return elisa_refuse(why, -EINVAL, "memory is not a whole number of pages");
+	if (address + bytes < address)
+		return elisa_refuse(why, -EFAULT, "memory wraps around");
+	if (memory->mm != current->mm)
+		return elisa_refuse(why, -EPERM, "the memory is another process's");
+	return 0;
+}
+
+int elisa_memory_add(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes, struct elisa_why *why)
 {
 	struct elisa_area *area;
 	int error;
 
-	error = charge(memory, bytes, why);
+	error = check(memory, address, bytes, why);
+	if (!error && memory->vm)
+		error = charge(memory, bytes, why);
 	if (error)
 		return error;
 	area = kzalloc(sizeof(*area), GFP_KERNEL_ACCOUNT);
@@ -113,12 +130,12 @@ int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long
 	/* Before it is pinned: no change is missed. */
 	error = mmu_interval_notifier_insert(&area->notifier, memory->mm, address, bytes, &operations);
 	if (error) {
-		elisa_refuse(why, error, "cannot watch the memory at %#llx (error %d)", gpa, error);
+		elisa_refuse(why, error, "cannot watch the memory (error %d)", error);
 		goto free_area;
 	}
 	/* Uncharged with the memory from here on. */
 	list_add_tail(&area->list, &memory->areas);
-	return elisa_memory_add(memory, address, bytes, why);
+	return elisa_memory_pin(memory, address, bytes, why);
 
 free_area:
 	kfree(area);
@@ -148,6 +165,7 @@ void elisa_change_forget(struct elisa_memory *memory)
 		cond_resched();
 	}
 	cancel_delayed_work_sync(&memory->look);
+	cancel_work_sync(&memory->orphan);
 	list_for_each_entry_safe(area, next, &memory->areas, list) {
 		uncharge(memory->vm, area->bytes);
 		kfree(area);
@@ -309,12 +327,33 @@ void elisa_change_look(struct work_struct *work)
 	mutex_unlock(&elisa_lock);
 }
 
+/*
+ * The process has died that is charged, while others have its file: a buffer of it is none any more, and an object has
+ * no manager.
+ */
+void elisa_change_orphan(struct work_struct *work)
+{
+	struct elisa_memory *memory = container_of(work, struct elisa_memory, orphan);
+	struct elisa_object *object;
+
+	mutex_lock(&elisa_lock);
+	object = memory->object;
+	if (memory->attachment) {
+		elisa_buffer_revoke(memory->attachment, memory->buffer);
+	} else if (object) {
+		elisa_object_get(object);
+		elisa_object_abandon(object);
+		elisa_object_put(object);
+	}
+	mutex_unlock(&elisa_lock);
+}
+
 bool elisa_change_is_backed(struct elisa_vm *vm, const struct elisa_memory *memory)
 {
 	const struct elisa_area *area;
 
 	list_for_each_entry(area, &memory->areas, list) {
-		if (!elisa_vm_is_backed(vm->kvm, area->gpa, area->bytes, area->address))
+		if (vm->kvm && !elisa_vm_is_backed(vm->kvm, area->gpa, area->bytes, area->address))
 			return false;
 		cond_resched();
 	}

@@ -9,9 +9,12 @@
 #include "memory.h"
 #include "vm.h"
 
-/* The works of elisa_memory.look and elisa_vm.recheck. */
+/* The works of elisa_memory.look, elisa_vm.recheck and elisa_memory.orphan. */
 void elisa_change_look(struct work_struct *work);
 void elisa_change_recheck(struct work_struct *work);
+void elisa_change_orphan(struct work_struct *work);
+/* Pins what elisa_memory_add() has found to be right, and watches. */
+int elisa_memory_pin(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why);
 /* Nobody looks after it any more. */
 void elisa_change_forget(struct elisa_memory *memory);
 /* Whether all of it is the VM's at this moment, as far as its memory slots tell. With elisa_lock held. */

@@ -15,7 +15,7 @@ static int pin(struct elisa_memory **memory, u64 address, u64 bytes, struct elis
 	*memory = elisa_memory_create(NULL);
 	if (!*memory)
 		return elisa_refuse(why, -ENOMEM, "out of memory");
-	error = elisa_memory_add(*memory, address, bytes, why);
+	error = elisa_memory_add(*memory, 0, address, bytes, why);
 	if (error)
 		elisa_memory_destroy(*memory);
 	return error;

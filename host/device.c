@@ -87,7 +87,7 @@ static int get_memory(struct session *session, u64 address, u64 bytes, struct el
 	*memory = elisa_memory_create(NULL);
 	if (!*memory)
 		return elisa_refuse(&session->why, -ENOMEM, "out of memory");
-	error = elisa_memory_add(*memory, address, bytes, &session->why);
+	error = elisa_memory_add(*memory, 0, address, bytes, &session->why);
 	if (error) {
 		elisa_memory_destroy(*memory);
 		return error;

@@ -35,6 +35,7 @@ struct elisa_memory *elisa_memory_create(struct elisa_vm *vm)
 		INIT_LIST_HEAD(&memory->areas);
 		spin_lock_init(&memory->lock);
 		INIT_DELAYED_WORK(&memory->look, elisa_change_look);
+		INIT_WORK(&memory->orphan, elisa_change_orphan);
 		memory->vm = vm;
 		if (vm)
 			kref_get(&vm->ref);
@@ -93,17 +94,13 @@ static int append_all(struct elisa_memory *memory, struct page **pages, long cou
 	return 0;
 }
 
-int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why)
+int elisa_memory_pin(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why)
 {
 	unsigned long count = bytes >> PAGE_SHIFT, done = 0;
 	u64 before = memory->bytes;
 	struct page **pages;
 	int error = 0;
 
-	if (!bytes || !IS_ALIGNED(address, PAGE_SIZE) || !IS_ALIGNED(bytes, PAGE_SIZE))
-		return elisa_refuse(why, -EINVAL, "memory is not a whole number of pages");
-	if (memory->mm != current->mm)
-		return elisa_refuse(why, -EPERM, "the memory is another process's");
 	pages = (struct page **)__get_free_page(GFP_KERNEL);
 	if (!pages)
 		return elisa_refuse(why, -ENOMEM, "out of memory");
@@ -191,6 +188,7 @@ void elisa_memory_destroy(struct elisa_memory *memory)
 {
 	if (!memory)
 		return;
+	memory->object = NULL;
 	INIT_WORK(&memory->work, destroy);
 	atomic_inc(&dying);
 	queue_work(elisa_memory_queue_of(memory), &memory->work);

@@ -20,7 +20,7 @@ struct elisa_run {
 	unsigned long shift; /* page N of the memory is PFN N + SHIFT, which may wrap */
 };
 
-/* A part of a VM's memory that lies together for its VMM. */
+/* A part of the memory that lies together for its process, a VMM if it is a VM's. */
 struct elisa_area {
 	struct list_head list;
 	struct mmu_interval_notifier notifier;
@@ -37,13 +37,15 @@ struct elisa_vm;
 struct elisa_memory {
 	struct elisa_vm *vm;                 /* whose it is, referenced; NULL: a process of the host */
 	struct work_struct work;             /* that destroys it */
-	struct list_head areas;              /* in order, if it is a VM's */
+	struct list_head areas;              /* in order */
 	unsigned long vm_pages;              /* that the VM had when it last named some of this */
 	spinlock_t lock;                     /* the areas' changes; taken in MMU notifiers */
 	struct delayed_work look;            /* that looks whether it is still the VM's */
 	unsigned int looks;                  /* in a row that could not tell; under lock */
 	struct elisa_attachment *attachment; /* that it is a buffer of; with elisa_lock held */
 	u32 buffer;                          /* its number there */
+	struct elisa_object *object;         /* that a process gave it for; with elisa_lock held */
+	struct work_struct orphan;           /* when that process has died */
 	bool shared;                         /* it is whole, and looked after */
 	struct mm_struct *mm;                /* charged */
 	struct file *file; /* that it is a shared mapping of, if elisa_memory_find_file() has found one */
@@ -56,15 +58,12 @@ struct elisa_memory {
 /* Empty, of the calling process, which is the VM's VMM if there is a VM. NULL: no memory. */
 struct elisa_memory *elisa_memory_create(struct elisa_vm *vm);
 
-/* Appends [ADDRESS, ADDRESS + BYTES) of the calling process, page-aligned. After an error destroy it. */
-int elisa_memory_add(struct elisa_memory *memory, unsigned long address, u64 bytes, struct elisa_why *why);
-
 /*
- * The same for memory of the calling vCPU's VM, which lies at GPA: when the VMM puts other memory there, and it is a
- * buffer by then, the buffer is revoked.
+ * Appends [ADDRESS, ADDRESS + BYTES) of the calling process, page-aligned, which lies at GPA of the calling vCPU's VM
+ * if it is a VM's: when the VMM puts other memory there, and it is a buffer by then, the buffer is revoked. When the
+ * process dies, so does what it is used for. After an error destroy it.
  */
-int elisa_memory_add_guest(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes,
-			   struct elisa_why *why);
+int elisa_memory_add(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes, struct elisa_why *why);
 
 /* It is whole, and buffer NUMBER of ATTACHMENT; or NULL: no more. With elisa_lock held. */
 void elisa_memory_set_buffer(struct elisa_memory *memory, struct elisa_attachment *attachment, u32 number);

@@ -121,8 +121,6 @@ static void release(struct kref *ref)
 		grant_destroy(grant);
 	code_destroy(object);
 	elisa_exchange_destroy(object);
-	elisa_ept_destroy(&object->memory_ept);
-	elisa_memory_destroy(object->memory);
 	elisa_events_destroy(&object->events);
 	WARN_ON(atomic_long_read(&object->pages.held));
 	list_del(&object->node);
@@ -136,8 +134,19 @@ void elisa_object_get(struct elisa_object *object)
 	kref_get(&object->ref);
 }
 
+/* Nobody will be attached to it any more: its memory does not wait for who keeps the manager's file. */
+static void give_memory_back(struct elisa_object *object)
+{
+	if (object->managed || !list_empty(&object->attachments))
+		return;
+	elisa_ept_destroy(&object->memory_ept);
+	elisa_memory_destroy(object->memory);
+	object->memory = NULL;
+}
+
 void elisa_object_put(struct elisa_object *object)
 {
+	give_memory_back(object);
 	kref_put(&object->ref, release);
 }
 
@@ -168,6 +177,7 @@ int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *me
 		return elisa_refuse(why, error, "no memory for the object's tables");
 	}
 	object->memory = memory;
+	memory->object = object;
 	return 0;
 }
 
@@ -425,7 +435,7 @@ void elisa_object_withdraw(struct elisa_object *object, int error)
 		elisa_attachment_kill(attachment, error);
 }
 
-void elisa_object_close(struct elisa_object *object)
+void elisa_object_abandon(struct elisa_object *object)
 {
 	struct elisa_attachment *attachment, *next;
 
@@ -439,6 +449,12 @@ void elisa_object_close(struct elisa_object *object)
 			if (attachment->state == -EINPROGRESS)
 				elisa_attachment_kill(attachment, -ESHUTDOWN);
 	}
+	give_memory_back(object);
+}
+
+void elisa_object_close(struct elisa_object *object)
+{
+	elisa_object_abandon(object);
 	elisa_object_put(object);
 }
 

@@ -67,7 +67,7 @@ static int add_extent(struct call *call, struct elisa_memory *memory, struct eli
 
 		if (!address)
 			return elisa_refuse(call->why, -EFAULT, "the VM has no memory at %#llx", extent.gpa);
-		error = elisa_memory_add_guest(memory, extent.gpa, address, together, call->why);
+		error = elisa_memory_add(memory, extent.gpa, address, together, call->why);
 		if (error)
 			return error;
 		extent.gpa += together;

@@ -55,6 +55,20 @@ static void free_work(struct work_struct *work)
 		wake_up_var(&alive);
 }
 
+static void orphan(struct work_struct *work)
+{
+	struct elisa_vm *vm = container_of(work, struct elisa_vm, orphan);
+
+	mutex_lock(&elisa_lock);
+	/* It stays known, as it may be found by who holds its kvm. */
+	if (!vm->gone) {
+		vm->gone = true;
+		elisa_vm_release_all(vm, false);
+	}
+	elisa_vm_put(vm);
+	mutex_unlock(&elisa_lock);
+}
+
 static void put_kvm(struct work_struct *work)
 {
 	struct elisa_vm *vm = container_of(work, struct elisa_vm, put_kvm);
@@ -75,6 +89,13 @@ void elisa_vm_put_kvm(struct elisa_vm *vm)
 	queue_work(elisa_queue, &vm->put_kvm);
 }
 
+void elisa_vm_orphan(struct elisa_vm *vm)
+{
+	kref_get(&vm->ref);
+	if (!queue_work(elisa_queue, &vm->orphan))
+		elisa_vm_put(vm);
+}
+
 struct elisa_vm *elisa_vm_of_process(void)
 {
 	struct elisa_vm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
@@ -93,6 +114,7 @@ struct elisa_vm *elisa_vm_of_process(void)
 	xa_init_flags(&vm->objects, XA_FLAGS_ALLOC1);
 	xa_init_flags(&vm->memories, XA_FLAGS_ALLOC1);
 	INIT_WORK(&vm->recheck, elisa_change_recheck);
+	INIT_WORK(&vm->orphan, orphan);
 	spin_lock_init(&vm->interrupt_lock);
 	return vm;
 }

@@ -23,7 +23,7 @@ struct elisa_vm {
 	struct kvm *kvm; /* NULL: it is no VM, but a process of the host that is a client */
 	u32 id, pid, uid;
 	struct pid *vmm;
-	bool gone; /* KVM has destroyed it, or nobody will tell */
+	bool gone; /* KVM has destroyed it, or nobody will tell; or its VMM has died: no vCPU of it runs again */
 	u32 user_cs, user_ss;
 	spinlock_t interrupt_lock;
 	u64 interrupt_address; /* of the message that tells its driver that somebody is to be woken; 0: there is none */
@@ -33,6 +33,7 @@ struct elisa_vm {
 	struct work_struct put_kvm;     /* the last reference to its kvm; with one to this */
 	struct work_struct free;
 	struct work_struct recheck; /* looks at its buffers after memory slots have changed; with a reference */
+	struct work_struct orphan;  /* releases all when its VMM has died; with a reference */
 	bool collides;              /* a memory slot meets R: nothing is called until that is over */
 
 	struct list_head attachments;
@@ -67,6 +68,12 @@ void elisa_vm_interrupt(struct elisa_vm *vm);
  * things from now on, also that of objects which should outlive their manager. With elisa_lock held.
  */
 void elisa_vm_release_all(struct elisa_vm *vm, bool memory_too);
+/*
+ * Its VMM has died, whose memory it had, and which alone could run its vCPUs. Others may keep it by its descriptors:
+ * what it holds is not to stay pinned so long, as it is charged to nobody. From any context; it is referenced by the
+ * caller.
+ */
+void elisa_vm_orphan(struct elisa_vm *vm);
 void elisa_vm_put(struct elisa_vm *vm);
 /* Puts the last reference to its kvm, which is the caller's, in a thread that holds no lock. */
 void elisa_vm_put_kvm(struct elisa_vm *vm);
