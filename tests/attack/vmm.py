@@ -10,32 +10,37 @@ from harness import elisa
 from harness.run import TREE
 
 sys.path.append(str(TREE / "tests" / "attack"))
-from attacks import Scene  # noqa: E402  what an attack has around it
+from attacks import Scene, parameters  # noqa: E402  what an attack has around it
 
 VMM = TREE / "build" / "tests" / "attack" / "vmm" / "vmm"
 SUMMARY = re.compile(r"^tried (\d+) contained (\d+) inside (\d+) refused \d+ revoked (\d+) of (\d+) seed \d+$", re.M)
 VAULT = TREE / "build" / "tests" / "vm" / "objects" / "vault" / "vault.elf"
 
 
-def attack(test, what, count, seed=1, inside=0.5, revoked=False, limit_s=60):
+def attack(test, what, count, seed=1, inside=0.5, tried=None, revoked=False, limit_s=60, limits=None):
     """One attack of the VMM's, after which the victim is as it was.
 
     INSIDE: the share of attempts that must have met a call inside. REVOKED: buffers whose memory is gone must be, too.
+    TRIED: attempts at least, if that is not COUNT. LIMITS: parameters of elisa.ko meanwhile.
     """
     scene = Scene(test, test.host, vetted=True)
     if what == "buffers":
         test.manager("nop", name="nop", vetted=True, grant="all")
+    if what == "orphans":
+        test.load_object("nop")
+        test.manager("nop", name="nop", vetted=True, grant="all")
     program = elisa.place(test.host, VMM)
-    result = test.host.run(f"{program} {what} victim {count} {seed}", limit_s)
+    with parameters(test, **limits or {}):
+        result = test.host.run(f"{program} {what} victim {count} {seed}", limit_s)
     (test.folder / "attacker.txt").write_text(result.out + result.err, encoding="utf-8")
     breach = next((line for line in result.out.splitlines() if "BREACH" in line), result.err.strip())
     found = SUMMARY.search(result.out)
     test.check(found and not result.status, f"the VMM ended with {result.status}: {breach}")
     test.check(not breach, f"the first: {breach}")
-    tried, contained, met, gone, to_go = map(int, found.groups())
-    test.contained(tried, contained)
-    test.check(tried >= count, f"only {tried} attempts")
-    test.check(met >= inside * tried, f"in {tried} attempts only {met} calls were met inside")
+    attempts, contained, met, gone, to_go = map(int, found.groups())
+    test.contained(attempts, contained)
+    test.check(attempts >= (tried or count), f"only {attempts} attempts")
+    test.check(met >= inside * attempts, f"in {attempts} attempts only {met} calls were met inside")
     if revoked:
         test.contained(to_go, gone, "buffers revoked")
     scene.check()

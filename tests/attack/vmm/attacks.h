@@ -20,6 +20,11 @@ void attack_spaces(struct machine *machine, unsigned long count);
 void attack_roots(const char *object, unsigned long count);
 /* lives.c */
 void attack_lives(const char *object, unsigned long count);
+/* managing.c */
+void attack_copies(const char *object, unsigned long count);
+void attack_scattered(const char *object, unsigned long pages);
+void attack_orphans(const char *object, unsigned long count);
+void attack_refusals(const char *object, unsigned long count);
 /* mixed.c */
 void attack_mixed(struct machine *machine, unsigned long count);
 /* struck.c: at each instruction of `add`, MOST at most. DEAD: which finds its lock left taken. */

@@ -54,6 +54,15 @@ static const struct {
 	{ "entries", 1, attack_entries }, { "spaces", 1, attack_spaces },
 };
 
+/* Those that make their machines themselves. */
+static const struct {
+	const char *name;
+	void (*attack)(const char *object, unsigned long count);
+} others[] = {
+	{ "lives", attack_lives },         { "roots", attack_roots },     { "copies", attack_copies },
+	{ "scattered", attack_scattered }, { "orphans", attack_orphans }, { "refusals", attack_refusals },
+};
+
 int main(int count, char **arguments)
 {
 	const char *name, *object;
@@ -71,12 +80,11 @@ int main(int count, char **arguments)
 		machine_create(&machine, 1);
 		attack_steady(&machine, object, attempts);
 	}
-	if (!strcmp(name, "lives"))
-		attack_lives(object, attempts);
+	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strcmp(name, others[i].name))
+			others[i].attack(object, attempts);
 	if (!strcmp(name, "struck") || !strcmp(name, "struck-dead"))
 		attack_struck(object, attempts, !strcmp(name, "struck-dead"));
-	if (!strcmp(name, "roots"))
-		attack_roots(object, attempts);
 	for (unsigned int i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		if (!strcmp(name, attacks[i].name)) {
 			attempt_begin(&machine, object, attacks[i].cpus);
