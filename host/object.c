@@ -449,7 +449,6 @@ void elisa_object_abandon(struct elisa_object *object)
 			if (attachment->state == -EINPROGRESS)
 				elisa_attachment_kill(attachment, -ESHUTDOWN);
 	}
-	give_memory_back(object);
 }
 
 void elisa_object_close(struct elisa_object *object)

@@ -76,7 +76,8 @@ int elisa_object_grant_get(const struct elisa_object *object, unsigned int place
 u32 elisa_object_rights(const struct elisa_object *object, const struct elisa_vm *vm);
 /* The name is free, and calls return ERROR. */
 void elisa_object_withdraw(struct elisa_object *object, int error);
-/* The manager is gone: withdraws the object, or leaves those attached be, as it chose. The caller has a reference. */
+/* The manager is gone: withdraws the object, or leaves those attached be, as it chose. The caller has a reference,
+ * and puts it afterwards. */
 void elisa_object_abandon(struct elisa_object *object);
 /* The same, with the manager's reference. */
 void elisa_object_close(struct elisa_object *object);
