@@ -18,7 +18,9 @@ bool elisa_inside_revoked(const struct elisa_pair *pair)
 	return READ_ONCE(pair->revoked) && elisa_pair_call(pair) == pair->revoked_call;
 }
 
-/* Those that go on, of the ones that are awaited. */
+/* Those that go on, of the ones that are awaited. One that was revoked does not, when the caller has made all CPUs
+ * leave their guests: also one that its VMM has stopped for good is waited for once, not whenever something is taken
+ * away. */
 static bool anybody_awaited(struct elisa_object *object)
 {
 	struct elisa_attachment *attachment;
@@ -28,7 +30,7 @@ static bool anybody_awaited(struct elisa_object *object)
 	list_for_each_entry(attachment, &object->attachments, in_object)
 		list_for_each_entry(pair, &attachment->pairs, in_attachment) {
 			pair->awaited = pair->awaited && READ_ONCE(pair->cpu->goes_on) == pair &&
-					elisa_pair_call(pair) == pair->awaited_call;
+					elisa_pair_call(pair) == pair->awaited_call && !elisa_inside_revoked(pair);
 			any |= pair->awaited;
 		}
 	return any;

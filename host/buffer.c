@@ -128,21 +128,26 @@ static void take(struct elisa_attachment *attachment, u32 buffer)
 	forget(attachment, buffer);
 }
 
-void elisa_buffer_revoke(struct elisa_attachment *attachment, u32 buffer)
+void elisa_buffer_tell_revoked(struct elisa_attachment *attachment, u32 buffer)
 {
 	struct elisa_event event = elisa_attachment_event(attachment, ELISA_EVENT_REVOKE);
 
 	event.buffer = buffer;
+	pr_notice_ratelimited("elisa: buffer %u of VM %u for %s is revoked: the memory under it has changed\n", buffer,
+			      attachment->vm->id, attachment->object->name);
+	elisa_log_revoke(attachment, buffer);
+	elisa_object_event(attachment->object, &event);
+}
+
+void elisa_buffer_revoke(struct elisa_attachment *attachment, u32 buffer)
+{
 	if (buffer < ELISA_BUFFERS_MAX) {
 		__set_bit(buffer, attachment->revoked);
 		take(attachment, buffer);
 	} else {
 		elisa_exchange_revoke(attachment, buffer);
 	}
-	pr_notice_ratelimited("elisa: buffer %u of VM %u for %s is revoked: the memory under it has changed\n", buffer,
-			      attachment->vm->id, attachment->object->name);
-	elisa_log_revoke(attachment, buffer);
-	elisa_object_event(attachment->object, &event);
+	elisa_buffer_tell_revoked(attachment, buffer);
 }
 
 int elisa_buffer_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why)

@@ -11,6 +11,8 @@ int elisa_buffer_share(struct elisa_attachment *attachment, struct elisa_memory 
 int elisa_buffer_unshare(struct elisa_attachment *attachment, u32 buffer, struct elisa_why *why);
 /* The memory under it has changed: nobody reaches it any more. */
 void elisa_buffer_revoke(struct elisa_attachment *attachment, u32 buffer);
+/* Tells of that: the manager, and the lists. */
+void elisa_buffer_tell_revoked(struct elisa_attachment *attachment, u32 buffer);
 /* Unpins all but those of the exchange. No vCPU reaches the attachment, and its translations are flushed. */
 void elisa_buffers_forget(struct elisa_attachment *attachment);
 

@@ -318,9 +318,16 @@ void elisa_exchange_leave(struct elisa_attachment *attachment)
 void elisa_exchange_recheck(struct elisa_attachment *attachment)
 {
 	struct elisa_exchanges *exchanges = attachment->object ? attachment->object->exchanges : NULL;
+	DECLARE_BITMAP(which, ELISA_EXCHANGES_MAX) = {};
+	u32 i;
 
-	for (u32 i = 0; exchanges && i < ELISA_EXCHANGES_MAX; i++)
+	for (i = 0; exchanges && i < ELISA_EXCHANGES_MAX; i++)
 		if (exchanges->places[i].owner == attachment && exchanges->places[i].memory &&
 		    !elisa_change_is_backed(attachment->vm, exchanges->places[i].memory))
-			elisa_buffer_revoke(attachment, ELISA_EXCHANGE_FIRST + i);
+			__set_bit(i, which);
+	if (bitmap_empty(which, ELISA_EXCHANGES_MAX))
+		return;
+	/* At once: calls are waited for, and all CPUs stopped, once for all of them. */
+	take(attachment->object, which);
+	for_each_set_bit(i, which, ELISA_EXCHANGES_MAX) elisa_buffer_tell_revoked(attachment, ELISA_EXCHANGE_FIRST + i);
 }

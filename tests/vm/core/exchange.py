@@ -3,7 +3,13 @@
 
 import errno
 import re
+import sys
 from signal import SIGCONT, SIGSTOP
+
+from harness.run import TREE
+
+sys.path.append(str(TREE / "tests" / "fault"))
+from monitor import Monitor  # noqa: E402  a guest's QEMU is asked for what its guest cannot do
 
 OBJECT = "tests/vm/objects/meeting"
 FOREVER = 1_000_000_000_000  # turns
@@ -18,13 +24,17 @@ def start(test):
     return guests, manager
 
 
+def seconds(test):
+    return float(test.host.call("cut -d' ' -f1 /proc/uptime"))
+
+
 def program(test, agent):
     return f"{test.program(agent, 'meeting')} meeting {'vmcall' if agent is test.host else 'gate'}"
 
 
-def sit(test, agent, pages=4):
-    """A client that sits there: its job, attachment and place."""
-    job = agent.start(f"exec {program(test, agent)} sit {pages}")
+def sit(test, agent, pages=4, places=1):
+    """A client that sits there: its job, attachment and first place."""
+    job = agent.start(f"exec {program(test, agent)} sit {pages} {places}")
     owner, index = map(int, re.match(r"sits (\d+) (\d+)", job.expect("^sits")).groups())
     return job, owner, index
 
@@ -117,6 +127,12 @@ def stopped(test):
     test.equal(host_index, index, "the place of the next client's buffer")
     test.host.call(f"{program(test, test.host)} say {host_owner} {host_index} whole", 20)
     at_host.expect("^woken: whole$")
+    # It was waited for once: not again, whatever is taken back until it goes on.
+    test.parameter("call_limit_ms", 3000)
+    before = seconds(test)
+    test.host.call(f"{program(test, test.host)} places", 30)
+    took = seconds(test) - before
+    test.parameter("call_limit_ms", forever_ms)
     so_far = len(test.host.read(at_host.out_path))
     one.qemu.kill(SIGCONT)
     test.host.call("usleep 300000")
@@ -126,9 +142,29 @@ def stopped(test):
     at_host.kill()
     at_host.wait(10)
     test.equal(found, "woken: whole", "the next client's buffer")
+    test.check(took < 2, f"others' buffers were taken back in {took} s, while a call was stopped that was revoked before")
     said = lingering.wait(10).err
     test.check(f"linger: -{errno.ECANCELED} " in said, f"the call of the VM that was stopped: {said}")
 
 
+def logged(test, places=3):
+    """The VMM begins to log what the VM writes, as for migration: all that the VM has shared is revoked."""
+    monitor = Monitor(test.host, "exchange")
+    guest = test.elisa_guest(test.guest(qemu_options=monitor.options))
+    monitor.begin()
+    test.load_object(test.build.parent / OBJECT)
+    manager = test.manager(test.build / OBJECT / "meeting.elf", name="meeting", vetted=True, memory="64K", grant="all",
+                           exchange=True)
+    job, owner, index = sit(test, guest, places=places)
+    for place in range(index, index + places):
+        test.host.call(f"{program(test, test.host)} say {owner} {place} there", 20)
+    monitor.ask("calc-dirty-rate", calc_time=1, mode="dirty-bitmap")
+    for place in range(index, index + places):
+        manager.expect(rf"revoke .*buffer={0x100 + place}\b")
+        refused(test, test.host, f"say {owner} {place} gone", "put: -22")
+    monitor.end()
+    job.kill()
+
+
 def run(test, what="shared"):
-    {"shared": shared, "asleep": asleep, "locks": locks, "ended": ended, "stopped": stopped}[what](test)
+    globals()[what](test)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * meeting NAME SCHEME COMMAND, of the object of that name:
- *   sit PAGES              shares memory with all, says where, and prints the text in it each time it is woken
+ *   sit PAGES [TIMES]      shares memory with all, says where first, and prints the text in it each time it is woken
  *   say OWNER INDEX TEXT   writes the text there, and wakes its owner
  *   linger OWNER INDEX TURNS   writes the first byte all the time until it is gone
  *   count TIMES TURNS
@@ -23,14 +23,16 @@ static unsigned char *memory(size_t pages)
 	return memory;
 }
 
-static void sit(struct elisa_attachment *attachment, unsigned long pages)
+static void sit(struct elisa_attachment *attachment, unsigned long pages, unsigned long times)
 {
 	unsigned char *shared = memory(pages);
-	uint32_t buffer;
+	uint32_t first, buffer;
 	int error;
 
-	expect("share", elisa_share(attachment, shared, pages * PAGE, ELISA_BUFFER_EXCHANGE, &buffer), 0);
-	printf("sits %u %u\n", elisa_attachment_number(attachment), buffer - 0x100);
+	expect("share", elisa_share(attachment, shared, pages * PAGE, ELISA_BUFFER_EXCHANGE, &first), 0);
+	for (unsigned long i = 1; i < times; i++)
+		expect("share again", elisa_share(attachment, shared, pages * PAGE, ELISA_BUFFER_EXCHANGE, &buffer), 0);
+	printf("sits %u %u\n", elisa_attachment_number(attachment), first - 0x100);
 	fflush(stdout);
 	for (;;) {
 		error = elisa_wait(attachment, -1);
@@ -107,8 +109,8 @@ int main(int count, char **arguments)
 		die("meeting NAME SCHEME COMMAND ...");
 	attachment = attach(arguments[1], arguments[2]);
 	command = arguments[3];
-	if (!strcmp(command, "sit") && count == 5) {
-		sit(attachment, number(arguments[4]));
+	if (!strcmp(command, "sit") && (count == 5 || count == 6)) {
+		sit(attachment, number(arguments[4]), count == 6 ? number(arguments[5]) : 1);
 	} else if (!strcmp(command, "say") && count == 7) {
 		say(attachment, number(arguments[4]), number(arguments[5]), arguments[6]);
 	} else if (!strcmp(command, "linger") && count == 7) {
