@@ -462,6 +462,8 @@ static void disconnect(struct elisa_attachment *attachment, int error)
 	list_for_each_entry_safe(pair, next, &pairs, in_attachment) {
 		list_del(&pair->in_attachment);
 		list_del(&pair->in_cpu);
+		/* Its calls count no more: others may make up for them before the watchdog looks again. */
+		pair->cpu->asked = false;
 		elisa_pair_destroy(pair);
 	}
 	attachment->pair_count = 0;

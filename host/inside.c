@@ -516,6 +516,12 @@ void elisa_on_entry(struct kvm_vcpu *vcpu)
 	cpu->on = allowed;
 	if (allowed)
 		WRITE_ONCE(cpu->where, raw_smp_processor_id());
+	if (cpu->put_back) {
+		/* After where it runs: the watchdog finds that, or does not overwrite this. It may have asked while the
+		 * call was taken out, and takes it for over. */
+		smp_mb();
+		WRITE_ONCE(cpu->seen_inside, true);
+	}
 }
 
 /* It ends as if there had been an exit: before KVM or the VMM looks at the vCPU. */

@@ -62,7 +62,7 @@ struct elisa_cpu {
 	int where;     /* the CPU that runs its guest, or -1; for the watchdog, as all below */
 	u64 exits;
 	u64 samples;      /* of them, by interrupts of the host */
-	bool seen_inside; /* by an exit since the watchdog has asked */
+	bool seen_inside; /* by an exit, or an entry that goes on there, since the watchdog has asked */
 	bool asked;       /* below: the watchdog's own, with elisa_lock held */
 	u64 watched_calls, watched_exits;
 	u32 retries; /* VMFUNC of the same slot that failed in a row for no reason that we know */

@@ -37,7 +37,7 @@ static void look_at(struct elisa_cpu *cpu)
 {
 	u64 calls = calls_of(cpu), exits = READ_ONCE(cpu->exits);
 	bool inside = READ_ONCE(cpu->seen_inside);
-	int where = READ_ONCE(cpu->where);
+	int where;
 
 	if (cpu->unvetted ? exits != cpu->watched_exits : calls != cpu->watched_calls) {
 		cpu->watched_calls = calls;
@@ -49,6 +49,10 @@ static void look_at(struct elisa_cpu *cpu)
 		return;
 	cpu->asked = true;
 	WRITE_ONCE(cpu->seen_inside, false);
+	/* Before it is read where it runs: it is interrupted there, or has not said yet that it is inside, at the exit
+	 * or entry that this look does not see (elisa_on_entry()), and the next look asks again. */
+	smp_mb();
+	where = READ_ONCE(cpu->where);
 	/* Any interrupt ends its run. One that comes too late meets the host, or an exit more. */
 	if (where >= 0)
 		smp_call_function_single(where, nothing, NULL, 0);
