@@ -29,8 +29,9 @@ module_param(naming_limit, uint, 0644);
 MODULE_PARM_DESC(naming_limit, "times that a VM may name as much memory as it has (32)");
 #define TRIES 3 /* a page that is about to be moved is missing for a moment, and comes back as it is pinned */
 #define BETWEEN_TRIES_MS 10
-#define LOOKS 5 /* at pages that are not mapped, but still their file's */
-#define BETWEEN_LOOKS (HZ / 10)
+/* At pages that are not mapped, but still their file's; each time after twice as long as before. */
+#define NEXT_LOOK (HZ / 10)
+#define LATEST_LOOK (4 * HZ)
 
 /* Notes that [FROM, TO) is to be looked at. With memory->lock held. */
 static void note(struct elisa_area *area, unsigned long from, unsigned long to)
@@ -224,10 +225,9 @@ static enum state state_of(struct mm_struct *mm, unsigned long address, struct p
 
 	mmap_read_lock(mm);
 	area = vma_lookup(mm, address);
-	/* These kernels fault huge pages in whatever they are told; those of a private mapping count as changed. */
-	if (area && LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0) && is_vm_hugetlb_page(area))
-		state = cached_state(area, address, page) == CACHED ? SAME : OTHER;
-	else if (area)
+	/* These kernels fault huge pages in whatever they are told: it is not asked whether they are mapped, and those
+	 * of a private mapping count as changed. */
+	if (area && !(LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0) && is_vm_hugetlb_page(area)))
 		state = mapped_state(mm, address, page);
 	if (area && state == OTHER)
 		state = cached_state(area, address, page);
@@ -305,6 +305,17 @@ static enum state memory_state(struct elisa_memory *memory)
 	return worst;
 }
 
+/*
+ * A hole that is made in a file unmaps first, and takes the pages later, one by one and without a word. So for as long
+ * again as that may have taken so far; but pages may also stay as they are for good. A look takes a microsecond or two
+ * for each page: a thousandth of a CPU, for each buffer.
+ */
+static unsigned long until_next_look(const struct elisa_memory *memory)
+{
+	return min_t(unsigned long, (unsigned long)NEXT_LOOK << min(memory->looks, 16u),
+		     LATEST_LOOK + HZ * (memory->bytes >> 22));
+}
+
 void elisa_change_look(struct work_struct *work)
 {
 	struct elisa_memory *memory = container_of(to_delayed_work(work), struct elisa_memory, look);
@@ -314,10 +325,11 @@ void elisa_change_look(struct work_struct *work)
 		return;
 	state = memory_state(memory);
 	mmput(memory->mm);
-	/* A hole that is made in a file unmaps first, and takes the page later, without a word. */
 	spin_lock(&memory->lock);
-	if (state == CACHED && memory->shared && memory->looks++ < LOOKS)
-		queue_delayed_work(elisa_memory_queue_of(memory), &memory->look, BETWEEN_LOOKS);
+	if (state == CACHED && memory->shared) {
+		queue_delayed_work(elisa_memory_queue_of(memory), &memory->look, until_next_look(memory));
+		memory->looks++;
+	}
 	spin_unlock(&memory->lock);
 	if (state != OTHER)
 		return;

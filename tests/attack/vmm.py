@@ -24,7 +24,7 @@ def attack(test, what, count, seed=1, inside=0.5, tried=None, revoked=False, lim
     TRIED: attempts at least, if that is not COUNT. LIMITS: parameters of elisa.ko meanwhile.
     """
     scene = Scene(test, test.host, vetted=True)
-    if what == "buffers":
+    if what in ("buffers", "hole"):
         test.manager("nop", name="nop", vetted=True, grant="all")
     if what == "orphans":
         test.load_object("nop")

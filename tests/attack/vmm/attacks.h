@@ -13,6 +13,7 @@ void slots_change(struct machine *machine, struct control *control, unsigned int
 extern unsigned long revoked, to_revoke; /* buffers that calls cannot reach any more, of those that they must not */
 void attack_buffers(struct machine *machine, unsigned long count);
 /* entries.c */
+void attack_hole(struct machine *machine, unsigned long count);
 void attack_entries(struct machine *machine, unsigned long count);
 /* spaces.c */
 void attack_spaces(struct machine *machine, unsigned long count);

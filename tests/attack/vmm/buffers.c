@@ -2,6 +2,7 @@
 /* Memory under a buffer that is shared with trusted code, and that changes while that reads it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,6 +16,10 @@
 #define BYTES (PAGES * ELISA_PAGE)
 #define LOOKS 200
 #define BETWEEN_LOOKS_US 10000
+/* A hole that takes a while: of the file's pages before the buffer's, too, by a thread that seldom has a CPU. */
+#define BEFORE_PAGES 2048
+#define BEFORE (BEFORE_PAGES * ELISA_PAGE)
+#define STAYS_US 1000000
 
 unsigned long revoked, to_revoke;
 
@@ -23,7 +28,7 @@ static uint32_t sum_function;
 
 struct buffer {
 	uint8_t *memory, *other;
-	int file;
+	int file;  /* its pages lie there at BEFORE */
 	bool gone; /* nothing is mapped at .memory any more, or something else is */
 };
 
@@ -99,7 +104,71 @@ static const char *moved(struct machine *machine, struct buffer *buffer)
 static const char *punched(struct machine *machine, struct buffer *buffer)
 {
 	(void)machine;
-	return fallocate(buffer->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BYTES) ? "fallocate" : NULL;
+	return fallocate(buffer->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, BEFORE, BYTES) ? "fallocate" : NULL;
+}
+
+static void seldom(bool idle)
+{
+	struct sched_param none = { 0 };
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(1, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) || (idle && sched_setscheduler(0, SCHED_IDLE, &none)))
+		die("scheduling: %s", strerror(errno));
+}
+
+static void *spin(void *stop)
+{
+	seldom(false);
+	while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED))
+		;
+	return NULL;
+}
+
+static void *punch(void *argument)
+{
+	const struct buffer *buffer = argument;
+
+	seldom(true);
+	return fallocate(buffer->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BEFORE + BYTES) ? argument : NULL;
+}
+
+/* Is it the file's still? It need not be mapped. */
+static bool is_cached(void *page)
+{
+	unsigned char found = 0;
+
+	return !mincore(page, ELISA_PAGE, &found) && found & 1;
+}
+
+/* All is unmapped at once, and the pages taken one after another: the buffer's last, long after anybody was told. */
+static const char *punched_slowly(struct machine *machine, struct buffer *buffer)
+{
+	void *first = mmap(NULL, ELISA_PAGE, PROT_READ, MAP_SHARED, buffer->file, 0), *failed;
+	pthread_t spinner, puncher;
+	bool stop = false, waited = true;
+
+	(void)machine;
+	if (first == MAP_FAILED || fallocate(buffer->file, 0, 0, BEFORE))
+		return "fallocate";
+	if (pthread_create(&spinner, NULL, spin, &stop))
+		return "no thread";
+	usleep(10000);
+	if (pthread_create(&puncher, NULL, punch, buffer))
+		return "no thread";
+	for (unsigned int i = 0; i < 10000 && is_cached(first); i++)
+		usleep(500);
+	waited = !is_cached(first);
+	usleep(STAYS_US);
+	waited &= is_cached(buffer->memory);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(spinner, NULL);
+	pthread_join(puncher, &failed);
+	munmap(first, ELISA_PAGE);
+	if (failed)
+		return "fallocate";
+	return waited ? NULL : "the hole was made too soon, or too late";
 }
 
 static const char *truncated(struct machine *machine, struct buffer *buffer)
@@ -163,10 +232,12 @@ static const struct kind {
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
+static const struct kind slow_hole = { "a hole in the file that takes a while", punched_slowly, true, true };
+
 static void *map(int file)
 {
-	void *memory =
-		mmap(NULL, BYTES, PROT_READ | PROT_WRITE, file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, file, 0);
+	void *memory = file < 0 ? mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+				: mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, BEFORE);
 
 	if (memory == MAP_FAILED)
 		die("mmap: %s", strerror(errno));
@@ -177,7 +248,7 @@ static void create(struct machine *machine, struct buffer *buffer, bool of_file)
 {
 	buffer->gone = false;
 	buffer->file = of_file ? memfd_create("buffer", 0) : -1;
-	if (of_file && ftruncate(buffer->file, BYTES))
+	if (of_file && ftruncate(buffer->file, BEFORE + BYTES))
 		die("ftruncate");
 	buffer->memory = map(buffer->file);
 	buffer->other = map(-1);
@@ -265,13 +336,25 @@ static const char *try(struct machine *machine, const struct kind *kind)
 	return problem ? problem : other;
 }
 
-void attack_buffers(struct machine *machine, unsigned long count)
+static void join(struct machine *machine)
 {
 	int error = machine_attach(machine, "nop", &nop);
 
 	if (error)
 		die("attach nop: %s: %.127s", strerror(-error), machine_request_page(machine)->reason);
 	sum_function = machine_function(machine, &nop, "sum");
+}
+
+void attack_buffers(struct machine *machine, unsigned long count)
+{
+	join(machine);
 	for (unsigned long i = 0; i < count; i++)
 		attempt_over(kinds[i % KINDS].name, try(machine, kinds + i % KINDS));
+}
+
+void attack_hole(struct machine *machine, unsigned long count)
+{
+	join(machine);
+	for (unsigned long i = 0; i < count; i++)
+		attempt_over(slow_hole.name, try(machine, &slow_hole));
 }
