@@ -210,7 +210,6 @@ static int check_vm(struct elisa_vm *vm, struct elisa_why *why)
 		return elisa_refuse(why, -EADDRINUSE,
 				    "the VM has memory in the addresses kept for calls, from %#llx on",
 				    elisa_inside.base);
-	vm->collides = false;
 	return 0;
 }
 

@@ -444,12 +444,18 @@ static void enable(struct elisa_cpu *cpu, bool on)
 /* R must meet no memory of the VM: with some that was added later, some CR3 would not work, and nothing is called. */
 static void look_for_slots(struct elisa_vm *vm)
 {
-	u64 generation = elisa_vm_memory_generation(vm->kvm);
+	u64 generation;
 
-	if (likely(generation == READ_ONCE(vm->generation)))
+	/* Before it is read whether they meet. */
+	if (likely(elisa_vm_memory_generation(vm->kvm) == smp_load_acquire(&vm->generation)))
 		return;
-	WRITE_ONCE(vm->generation, generation);
+	/* One vCPU after another: none has the last word with what it has found before another, of older slots. */
+	raw_spin_lock(&vm->slots_lock);
+	generation = elisa_vm_memory_generation(vm->kvm);
 	vm->collides = elisa_vm_has_memory(vm->kvm, elisa_inside.base, ELISA_REGION_BYTES);
+	/* Whoever finds them looked at finds what was seen. */
+	smp_store_release(&vm->generation, generation);
+	raw_spin_unlock(&vm->slots_lock);
 	/* Buffers of memory that has been taken away, or is logged. */
 	kref_get(&vm->ref);
 	if (!queue_work(elisa_queue, &vm->recheck))

@@ -381,9 +381,12 @@ bool elisa_vm_has_memory(struct kvm *kvm, gpa_t base, u64 bytes)
 	struct kvm_memslot_iter iter;
 	bool found = false;
 
-	/* In a VM entry: not one by one, of which a VMM may have thousands. */
-	kvm_for_each_memslot_in_gfn_range(&iter, kvm_memslots(kvm), base >> PAGE_SHIFT, (base + bytes) >> PAGE_SHIFT)
-		found |= iter.slot->base_gfn + iter.slot->npages > base >> PAGE_SHIFT;
+	/* In a VM entry: not one by one, of which a VMM may have thousands, there too. The first may lie before. */
+	kvm_for_each_memslot_in_gfn_range(&iter, kvm_memslots(kvm), base >> PAGE_SHIFT, (base + bytes) >> PAGE_SHIFT) {
+		found = iter.slot->base_gfn + iter.slot->npages > base >> PAGE_SHIFT;
+		if (found)
+			break;
+	}
 	srcu_read_unlock(&kvm->srcu, index);
 	return found;
 }

@@ -116,6 +116,7 @@ struct elisa_vm *elisa_vm_of_process(void)
 	INIT_WORK(&vm->recheck, elisa_change_recheck);
 	INIT_WORK(&vm->orphan, orphan);
 	spin_lock_init(&vm->interrupt_lock);
+	raw_spin_lock_init(&vm->slots_lock);
 	return vm;
 }
 

@@ -28,7 +28,8 @@ struct elisa_vm {
 	spinlock_t interrupt_lock;
 	u64 interrupt_address; /* of the message that tells its driver that somebody is to be woken; 0: there is none */
 	u32 interrupt_data;
-	u64 generation;                 /* of its memory slots when they were last seen not to meet R */
+	raw_spinlock_t slots_lock;      /* the generation and .collides; interrupts off */
+	u64 generation;                 /* of its memory slots when it was last seen whether they meet R */
 	struct workqueue_struct *queue; /* for what its VMM may hold up */
 	struct work_struct put_kvm;     /* the last reference to its kvm; with one to this */
 	struct work_struct free;

@@ -7,13 +7,14 @@
 
 /* slots.c */
 void attack_slots(struct machine *machine, unsigned long count);
+void attack_crowd(struct machine *machine, unsigned long count);
 /* One of them, while calls are made in `control`. */
 void slots_change(struct machine *machine, struct control *control, unsigned int kind);
 /* buffers.c */
 extern unsigned long revoked, to_revoke; /* buffers that calls cannot reach any more, of those that they must not */
 void attack_buffers(struct machine *machine, unsigned long count);
-/* entries.c */
 void attack_hole(struct machine *machine, unsigned long count);
+/* entries.c */
 void attack_entries(struct machine *machine, unsigned long count);
 /* spaces.c */
 void attack_spaces(struct machine *machine, unsigned long count);

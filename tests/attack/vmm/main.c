@@ -52,6 +52,7 @@ static const struct {
 	{ "registers", 1, registers },    { "faults", 1, faults },          { "state", 1, state },
 	{ "slots", 2, attack_slots },     { "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
 	{ "entries", 1, attack_entries }, { "spaces", 1, attack_spaces },   { "hole", 2, attack_hole },
+	{ "crowd", 1, attack_crowd },
 };
 
 /* Those that make their machines themselves. */

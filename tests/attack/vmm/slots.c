@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Memory slots that change while a vCPU is inside in another thread: KVM changes its root, calls go on. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attacks.h"
@@ -11,6 +13,8 @@
 
 #define SPARE_BYTES 0x10000ul
 #define ROUNDS 10000 /* of spin: some 0.3 ms */
+#define CROWD 5000   /* slots at R */
+#define CROWD_US 200 /* longer that an entry may take with them */
 
 static void *spare(void)
 {
@@ -137,4 +141,46 @@ void attack_slots(struct machine *machine, unsigned long count)
 	runner_stop(&runner);
 	/* At the moment of a change it was inside as often as at any other. */
 	insides += runner.samples ? (tried - before) * runner.inside / runner.samples : 0;
+}
+
+/* The shortest run of an idle vCPU, of some, after the slots have changed. */
+static uint64_t run_us(struct machine *machine)
+{
+	uint64_t shortest = ~0ull;
+	int reason;
+
+	for (unsigned int i = 0; i < 10; i++) {
+		struct timespec from, to;
+		uint64_t us;
+
+		if (machine_slot(machine, SPARE_SLOT, SPARE_GPA, SPARE_BYTES, spare(), 0) ||
+		    machine_slot(machine, SPARE_SLOT, SPARE_GPA, 0, spare(), 0))
+			die("KVM takes no slot, or keeps it");
+		machine->cpu->control->command = 0;
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		if (!cpu_wait(machine->cpu, 0, &reason))
+			die("the vCPU does not run: exit %d", reason);
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		us = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000 + (uint64_t)(to.tv_nsec - from.tv_nsec) / 1000;
+		if (us < shortest)
+			shortest = us;
+	}
+	return shortest;
+}
+
+/* The host looks at slots in VM entries, interrupts off: so many take it no longer. */
+void attack_crowd(struct machine *machine, unsigned long count)
+{
+	uint64_t alone = run_us(machine);
+
+	for (unsigned int i = 0; i < CROWD; i++)
+		if (machine_slot(machine, REGION_SLOT + 1 + i, machine->region + i * ELISA_PAGE, ELISA_PAGE, spare(),
+				 0))
+			die("KVM takes %u slots only", i);
+	for (unsigned long i = 0; i < count; i++) {
+		uint64_t now = run_us(machine);
+
+		printf("a run of %lu us, of %lu without that many slots\n", now, alone);
+		attempt_over("many slots at R", now > alone + CROWD_US ? "VM entries take longer" : NULL);
+	}
 }
