@@ -61,7 +61,7 @@ struct elisa_pair {
 	u32 number;   /* as holder of locks */
 	bool awaited; /* the call below was going on when the exchange asked */
 	u32 awaited_call;
-	bool revoked; /* a lock was taken from the call below, which may not go on */
+	bool revoked; /* the call below may not go on; with elisa_holders_lock held */
 	u32 revoked_call;
 };
 

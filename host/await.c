@@ -3,6 +3,7 @@
 #include <linux/delay.h>
 #include <linux/ktime.h>
 
+#include "attachment.h"
 #include "inside.h"
 #include "kvm.h"
 
@@ -55,9 +56,12 @@ void elisa_inside_wait(struct elisa_object *object)
 		elisa_kick_all_cpus();
 	}
 	/* A call that its VMM has stopped, or that has no CPU, may go on at any later time, with addresses of what is
-	 * somebody else's by then. */
+	 * somebody else's by then. Not if it has ended meanwhile: who waits for a lock may have revoked the next one.
+	 */
+	mutex_lock(&elisa_holders_lock);
 	list_for_each_entry(attachment, &object->attachments, in_object)
 		list_for_each_entry(pair, &attachment->pairs, in_attachment)
-			if (pair->awaited && !elisa_inside_revoked(pair))
+			if (pair->awaited && elisa_pair_call(pair) == pair->awaited_call && !elisa_inside_revoked(pair))
 				elisa_inside_revoke(pair, pair->awaited_call);
+	mutex_unlock(&elisa_holders_lock);
 }
