@@ -12,12 +12,13 @@ from harness.run import TREE
 
 sys.path.append(str(TREE / "tests" / "vm" / "core"))
 sys.path.append(str(TREE / "tests" / "attack"))
+sys.path.append(str(TREE / "tests" / "fault"))
 import exchange  # noqa: E402
+from oom import FAILING, need_places  # noqa: E402
 from vmm import VMM  # noqa: E402
 
 ATTACK = TREE / "build" / "tests" / "attack"
 VICTIM = ATTACK / "victim" / "victim.elf"
-FAILING = TREE / "tests" / "fault" / "failing"
 
 
 def detach(test):
@@ -96,6 +97,7 @@ def neighbours(test):
 
 def halfway(test, flags="", attempts=5):
     """Sharing fails in the middle, when another vCPU has read what was mapped until then; the rest is not mapped at all."""
+    need_places(test)
     guest, program = neighbours(test)
     elisa.insert(test.host, FAILING, test.host.kernel, "window=elisa:elisa_memory_map")
     try:
