@@ -214,8 +214,8 @@ void testbed_prefetch(unsigned cpu, bx_address address)
 		testbed_schedule(cpu);
 	if (offset >= REGIONS << 8)
 		return;
-	if ((offset & 0xff) ==
-	    FREED) { /* watch/watch.c: physical address in RDI, bytes in RSI, pinned by another in RDX */
+	/* watch/watch.c: physical address in RDI, bytes in RSI, whether another has it pinned in RDX */
+	if ((offset & 0xff) == FREED) {
 		if (testbed_checks)
 			testbed_freed(cpu, BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RDI),
 				      BX_CPU(cpu)->get_reg64(BX_64BIT_REG_RSI),

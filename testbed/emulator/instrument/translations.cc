@@ -156,7 +156,7 @@ static void suspect(unsigned cpu, Bit64s tag, Bit64u key, mapping *mapping, cons
 }
 
 /* To the list of its key, unless it is there. False if it is the only one. */
-static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &wanted, bool inside)
+static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &wanted)
 {
 	for (const mapping &each : *list)
 		if (each.target == wanted.target && each.rights == wanted.rights && each.table == wanted.table &&
@@ -164,7 +164,6 @@ static bool keep(struct kept *kept, std::vector<mapping> *list, const mapping &w
 			return list->size() > 1;
 	list->push_back(wanted);
 	list->back().since = bx_pc_system.time_ticks();
-	list->back().inside = inside;
 	if (list->size() > 1)
 		kept->epoch++;
 	return list->size() > 1;
@@ -182,7 +181,7 @@ struct walk {
 	}
 };
 
-static struct walk walk_of(const Bit64u *entry, int level, bool broken, Bit32u rights)
+static struct walk walk_of(const Bit64u *entry, int level, bool broken, Bit32u rights, bool inside)
 {
 	struct walk walk = {};
 
@@ -190,6 +189,7 @@ static struct walk walk_of(const Bit64u *entry, int level, bool broken, Bit32u r
 	for (int at = LEVELS - 1; at >= level; at--) {
 		rights &= entry[at];
 		walk.valid[at] = at > level || !broken;
+		walk.at[at].inside = inside;
 		walk.at[at].table = at > level;
 		walk.at[at].target = entry[at] & TABLE_ADDRESS & (at > level ? ~0ull : ~(bytes_of(at) - 1));
 		walk.at[at].rights = rights;
@@ -273,14 +273,14 @@ void testbed_ept_walk(unsigned cpu, Bit64u gpa, Bit64u laddr, bool laddr_valid, 
 		return;
 	settle();
 
-	struct walk walk = walk_of(entry, level, broken, mask);
+	bool inside = inside_roots.count(root);
+	struct walk walk = walk_of(entry, level, broken, mask, inside);
 	mappings *all = &kept->roots[root].physical;
-	bool good = check_physical(cpu, all, walk, gpa, laddr, access), others = false,
-	     inside = inside_roots.count(root);
+	bool good = check_physical(cpu, all, walk, gpa, laddr, access), others = false;
 
 	for (unsigned at = level; at < LEVELS; at++)
 		if (walk.valid[at] && (at > (unsigned)level || !reason))
-			others |= keep(kept, &(*all)[key_of(at, gpa)], walk.at[at], inside);
+			others |= keep(kept, &(*all)[key_of(at, gpa)], walk.at[at]);
 	if (reason) {
 		if (laddr_valid && inside)
 			check_combined(cpu, laddr, page_walk ? 0 : access, NULL, 0);
@@ -414,8 +414,9 @@ void testbed_guest_walk(unsigned cpu, Bit64u laddr, Bit64u hpa, Bit32u page_mask
 		now.rights &= ~(EPT_EXECUTE | EPT_USER_EXECUTE);
 	now.space = space_of(cpu);
 	now.global = guest_access & 0x100;
+	now.inside = true;
 	check_combined(cpu, laddr, access_of(rw), &now, level);
-	keep(kept, &kept->roots[root].combined[tag_of(vpid_of(cpu), pcid_of(cpu))][key_of(level, laddr)], now, true);
+	keep(kept, &kept->roots[root].combined[tag_of(vpid_of(cpu), pcid_of(cpu))][key_of(level, laddr)], now);
 }
 
 /* NOTHING_THERE: the tables have no page there. Else they do not permit the access, or protection keys, SMEP or SMAP.
