@@ -33,6 +33,11 @@ class Kernel:
         self.modules = folder / "lib" / "modules" / version
         self.headers = folder / "usr" / "src" / f"linux-headers-{version}"
 
+    @property
+    def linux(self):
+        """The version of Linux, to compare with: (6, 1)."""
+        return tuple(int(part) for part in self.version.split(".")[:2])
+
     def module_files(self, *names):
         """The files of the modules NAMES and of all that they need, in the order in which to load them.
 

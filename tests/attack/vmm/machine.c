@@ -399,14 +399,14 @@ int machine_request(struct machine *machine, uint32_t op, uint32_t id)
 	return cpu->control->result ? (int)cpu->control->result : request->error;
 }
 
-static struct elisa_request *new_request(struct machine *machine)
+struct elisa_request *machine_new_request(struct machine *machine)
 {
 	return memset(machine_request_page(machine), 0, sizeof(struct elisa_request));
 }
 
 int machine_hello(struct machine *machine)
 {
-	struct elisa_request *request = new_request(machine);
+	struct elisa_request *request = machine_new_request(machine);
 	int error;
 
 	request->hello.version = ELISA_HYPERCALL_VERSION;
@@ -419,7 +419,7 @@ int machine_hello(struct machine *machine)
 
 int machine_attach(struct machine *machine, const char *object, struct target *target)
 {
-	struct elisa_request *request = new_request(machine);
+	struct elisa_request *request = machine_new_request(machine);
 	int error;
 
 	strncpy(request->attach.name, object, sizeof(request->attach.name) - 1);
@@ -441,7 +441,7 @@ void machine_join(struct machine *machine, const char *object, struct target *ta
 
 uint32_t machine_function(struct machine *machine, const struct target *target, const char *name)
 {
-	struct elisa_request *request = new_request(machine);
+	struct elisa_request *request = machine_new_request(machine);
 	int error;
 
 	strncpy(request->function.name, name, sizeof(request->function.name) - 1);
@@ -454,7 +454,7 @@ uint32_t machine_function(struct machine *machine, const struct target *target, 
 int machine_share(struct machine *machine, const struct target *target, uint64_t gpa, uint64_t bytes)
 {
 	struct elisa_extent *extents = (struct elisa_extent *)(machine->memory + EXTENTS);
-	struct elisa_request *request = new_request(machine);
+	struct elisa_request *request = machine_new_request(machine);
 	int error;
 	uint32_t memory;
 
@@ -465,7 +465,7 @@ int machine_share(struct machine *machine, const struct target *target, uint64_t
 	if (error)
 		return error;
 	memory = request->memory.id;
-	request = new_request(machine);
+	request = machine_new_request(machine);
 	request->memory.id = memory;
 	request->share.bytes = bytes;
 	error = machine_request(machine, ELISA_OP_SHARE, target->attachment);

@@ -104,6 +104,8 @@ void cpu_interrupt_other(pthread_t thread); /* what runs a vCPU returns -EINTR *
 
 int machine_request(struct machine *machine, uint32_t op, uint32_t id);
 struct elisa_request *machine_request_page(struct machine *machine);
+/* The same, all of it 0. */
+struct elisa_request *machine_new_request(struct machine *machine);
 int machine_hello(struct machine *machine);
 int machine_attach(struct machine *machine, const char *object, struct target *target);
 /* Both, or the end of the program with the reason. */

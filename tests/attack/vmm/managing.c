@@ -43,7 +43,7 @@ static char reason[ELISA_REASON_MAX]; /* of the last refusal */
 
 static struct elisa_request *new_request(void)
 {
-	return memset(machine_request_page(&one), 0, sizeof(struct elisa_request));
+	return machine_new_request(&one);
 }
 
 /* Of an answer, whose reason is kept, as what follows has others. */
