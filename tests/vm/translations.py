@@ -62,18 +62,27 @@ def control(test):
     vmm(test, "spaces", 6)
 
 
+def spread(test):
+    """A guest whose two vCPUs stay on CPUs of their own."""
+    guest = test.client(vcpus=2, qemu_options=("-name", "spread,debug-threads=on"))
+    # KVM invalidates all when a vCPU comes to another CPU.
+    test.host.call(f"cd /proc/$(cat {guest.folder}/pid)/task; for cpu in 0 1; do "
+                   "taskset -p $((1 << cpu)) $(dirname $(grep -l \"^CPU $cpu/KVM\" */comm)); done")
+    return guest
+
+
 def cpus(test):
-    """The VM is on one CPU, who takes its object away is on another."""
-    guest = test.client()
+    """A VM is on both CPUs. Who takes its object away is on one of them, which one the host's kernel chooses."""
+    guest = spread(test)
     manager = test.manager("nop", name="far", vetted=True, memory="64K", grant="all")
-    test.host.call(f"taskset -ap 2 $(cat {guest.folder}/pid)")
-    test.host.call("taskset -ap 1 $(pidof elisa-manager)")
-    job = guest.start(f"{test.program(guest, 'hold')} far")
-    job.expect("^attached")
+    jobs = [guest.start(f"exec taskset {1 << cpu} {test.program(guest, 'hold')} far") for cpu in range(2)]
+    for job in jobs:
+        job.expect("^attached")
     guest.call("usleep 50000")
     manager.kill()
     test.host.call("usleep 50000")
-    job.kill()
+    for job in jobs:
+        job.kill()
 
 
 def switches(test):
@@ -85,13 +94,10 @@ def switches(test):
 
 
 def neighbours(test):
-    """A guest whose vCPUs stay on CPUs of their own, with hostile code that reads what it is told to; its manager's on one."""
-    guest = test.client(vcpus=2, qemu_options=("-name", "halfway,debug-threads=on"))
+    """Such a guest, with hostile code that reads what it is told to; its manager stays on one CPU."""
+    guest = spread(test)
     test.manager(ATTACK / "victim" / "hostile.elf", name="hostile", grant="all", exchange=True)
-    # KVM invalidates all when a vCPU comes to another CPU.
-    test.host.call(f"cd /proc/$(cat {guest.folder}/pid)/task; for cpu in 0 1; do "
-                   "taskset -p $((1 << cpu)) $(dirname $(grep -l \"^CPU $cpu/KVM\" */comm)); done; "
-                   "taskset -ap 1 $(pidof elisa-manager)")
+    test.host.call("taskset -ap 1 $(pidof elisa-manager)")
     return guest, f"exec {elisa.place(guest, ATTACK / 'programs' / 'halfway')} hostile"
 
 
