@@ -8,10 +8,10 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <time.h>
 #include <ucontext.h>
 
 #include "../../../include/uapi/elisa/layout.h"
+#include "../../clock.h"
 #include "../../vm/programs/program.h"
 
 #define SECRET 0x5ec2e75ec2e75ec2
@@ -205,17 +205,16 @@ static void timed(const struct elisa_function *opens, const struct elisa_functio
 {
 	static const char *const others[] = { [WORKED] = "ok", [DIED] = "lost" };
 	unsigned int tries = DESERTIONS;
-	struct timespec before, after;
 	enum outcome outcome;
+	uint64_t before;
 	double took;
 
 	while (opens && try(opens, 0, 0) != DIED)
 		if (!--tries)
 			die("no call came home from elsewhere");
-	clock_gettime(CLOCK_MONOTONIC, &before);
+	before = now_us();
 	outcome = try(function, a0, a1);
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	took = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
+	took = (double)(now_us() - before) / 1e3;
 	printf("result %s took %.1f ms\n", outcome == FAILED ? strerrorname_np((int)-result) : others[outcome], took);
 	expect("nop afterwards", elisa_call0(&nop), 0);
 }

@@ -5,19 +5,11 @@
  * locks NAME add ROUNDS: uses each; prints how many calls were carried out, how many were not, how many locks were
  * taken from somebody since the object was made, and how many microseconds the longest call took.
  */
-#include <time.h>
 
+#include "../../clock.h"
 #include "../../vm/programs/program.h"
 
 #define LOCKS 64
-
-static unsigned long now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned long)now.tv_sec * 1000000 + (unsigned long)now.tv_nsec / 1000;
-}
 
 static void add(struct elisa_attachment *attachment, unsigned long rounds)
 {

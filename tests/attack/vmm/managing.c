@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <elisa/elisa.h>
 
+#include "../../clock.h"
 #include "attacks.h"
 
 #define NAME "managed"
@@ -238,23 +238,21 @@ static int name_scattered(unsigned long pages)
 }
 
 /* Microseconds, the least of some. */
-static double ask_about(const struct target *target, uint32_t function, uint64_t offset)
+static uint64_t ask_about(const struct target *target, uint32_t function, uint64_t offset)
 {
 	struct cpu *cpu = one.cpu;
-	double least = 1e9;
+	uint64_t least = UINT64_MAX;
 
 	for (unsigned int i = 0; i < 8; i++) {
-		struct timespec from, to;
-		double took;
+		uint64_t from, took;
 		int reason;
 
 		cpu_prepare(cpu, target, function, ELISA_BASE + ELISA_MEMORY_OFFSET + offset, 1);
 		cpu->control->wanted = 0;
-		clock_gettime(CLOCK_MONOTONIC, &from);
+		from = now_us();
 		if (!cpu_wait(cpu, 10000000, &reason) || cpu->control->right != 1)
 			die("asked for a lock: exit %d, last %ld", reason, (long)cpu->control->last);
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		took = (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
+		took = now_us() - from;
 		least = took < least ? took : least;
 	}
 	return least;
@@ -263,7 +261,7 @@ static double ask_about(const struct target *target, uint32_t function, uint64_t
 /* While the host looks where a lock lies, all others who wait for one have to wait. */
 void attack_scattered(const char *object, unsigned long pages)
 {
-	double near, far;
+	uint64_t near, far;
 	struct target own;
 	uint32_t ask;
 	int managed;
@@ -280,12 +278,12 @@ void attack_scattered(const char *object, unsigned long pages)
 	near = ask_about(&own, ask, 0);
 	for (unsigned long page = 1; page < pages; page = page * 16 - 1) {
 		far = ask_about(&own, ask, page * ELISA_PAGE);
-		printf("# %d locks in page %lu: %.0f us, in the first: %.0f us\n", ASKS, page, far, near);
+		printf("# %d locks in page %lu: %lu us, in the first: %lu us\n", ASKS, page, far, near);
 		attempt_over("a lock far behind",
 			     far < MOST_TIMES * near ? NULL : "the host takes its time to find it");
 	}
 	far = ask_about(&own, ask, (pages - 1) * ELISA_PAGE);
-	printf("# %d locks in the last page: %.0f us, in the first: %.0f us\n", ASKS, far, near);
+	printf("# %d locks in the last page: %lu us, in the first: %lu us\n", ASKS, far, near);
 	attempt_over("a lock in the last page", far < MOST_TIMES * near ? NULL : "the host takes its time to find it");
 }
 

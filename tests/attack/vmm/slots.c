@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../../clock.h"
 #include "attacks.h"
 #include "runner.h"
 
@@ -150,18 +150,16 @@ static uint64_t run_us(struct machine *machine)
 	int reason;
 
 	for (unsigned int i = 0; i < 10; i++) {
-		struct timespec from, to;
-		uint64_t us;
+		uint64_t from, us;
 
 		if (machine_slot(machine, SPARE_SLOT, SPARE_GPA, SPARE_BYTES, spare(), 0) ||
 		    machine_slot(machine, SPARE_SLOT, SPARE_GPA, 0, spare(), 0))
 			die("KVM takes no slot, or keeps it");
 		machine->cpu->control->command = 0;
-		clock_gettime(CLOCK_MONOTONIC, &from);
+		from = now_us();
 		if (!cpu_wait(machine->cpu, 0, &reason))
 			die("the vCPU does not run: exit %d", reason);
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		us = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000 + (uint64_t)(to.tv_nsec - from.tv_nsec) / 1000;
+		us = now_us() - from;
 		if (us < shortest)
 			shortest = us;
 	}

@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <time.h>
 
+#include "../../clock.h"
 #include "../../vm/programs/program.h"
 
 #define PAGE 4096
@@ -22,14 +22,6 @@ static void on_signal(int signal)
 {
 	(void)signal;
 	stop = 1;
-}
-
-static unsigned long now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned long)now.tv_sec * 1000000 + (unsigned long)now.tv_nsec / 1000;
 }
 
 /* Aborted for a reason that passes: an interrupt, its lock taken from it, the limit on time. */

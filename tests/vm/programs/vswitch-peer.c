@@ -10,9 +10,9 @@
  */
 
 #include <stdbool.h>
-#include <time.h>
 
 #include "../../../objects/vswitch/port.h"
+#include "../../clock.h"
 #include "program.h"
 
 #define SLOTS 256
@@ -34,14 +34,6 @@ static void set_address(uint8_t mac[6], unsigned long number)
 	memset(mac, 0, 6);
 	mac[0] = 2;
 	mac[5] = (uint8_t)number;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 /* What each word of a packet must be, of this sender. */
@@ -188,9 +180,9 @@ static void source(unsigned long to, unsigned long wanted, unsigned long bytes, 
 
 static void blast(unsigned long to, unsigned long ms, unsigned long bytes)
 {
-	uint64_t end = now_ms() + ms, sent = 0;
+	uint64_t end = now_us() + ms * 1000, sent = 0;
 
-	while (now_ms() < end) {
+	while (now_us() < end) {
 		int error;
 
 		for (uint32_t i = 0; i < 32; i++)
@@ -215,9 +207,9 @@ static uint64_t next(uint64_t *random)
 static void hostile(unsigned long ms, uint64_t seed)
 {
 	const struct elisa_function *functions[] = { &port->send, &port->set, &port->counters, &port->close };
-	uint64_t end = now_ms() + ms, random = seed * 2 + 1, calls = 0, *memory = (void *)port->memory;
+	uint64_t end = now_us() + ms * 1000, random = seed * 2 + 1, calls = 0, *memory = (void *)port->memory;
 
-	while (now_ms() < end) {
+	while (now_us() < end) {
 		for (uint32_t i = 0; i < 64; i++) {
 			uint64_t what = next(&random), at = next(&random) % (port->bytes / 8);
 			uint64_t where = port_where(port, port->memory + what % port->bytes);
