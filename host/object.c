@@ -68,19 +68,25 @@ int elisa_object_create(struct elisa_object **created, struct elisa_vm *vm, u32 
 	return 0;
 }
 
-int elisa_object_charge(struct elisa_object *object, u64 bytes, struct elisa_why *why)
+static int check_room(const struct elisa_object *object, u64 bytes, struct elisa_why *why)
 {
 	unsigned int most = READ_ONCE(copy_limit_mib);
 
-	if (!object->vm)
-		return 0;
-	if (object->vm->copied + bytes > (u64)most << 20)
+	if (object->vm && object->vm->copied + bytes > (u64)most << 20)
 		return elisa_refuse(why, -ENOSPC,
 				    "the manager VM's objects have %u MiB of copied code and data already "
 				    "(copy_limit_mib)",
 				    most);
-	object->vm->copied += bytes;
 	return 0;
+}
+
+int elisa_object_charge(struct elisa_object *object, u64 bytes, struct elisa_why *why)
+{
+	int error = check_room(object, bytes, why);
+
+	if (!error && object->vm)
+		object->vm->copied += bytes;
+	return error;
 }
 
 void elisa_object_uncharge(struct elisa_object *object, u64 bytes)
@@ -291,8 +297,7 @@ static int copy_code(struct elisa_object *object, const struct elisa_ioc_code *f
 	return error;
 }
 
-int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, const void *blob, u64 bytes,
-			  struct elisa_why *why)
+int elisa_object_check_code(const struct elisa_object *object, u64 bytes, struct elisa_why *why)
 {
 	int error = check_unpublished(object, why);
 
@@ -300,6 +305,16 @@ int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_co
 		return error;
 	if (object->code.functions)
 		return elisa_refuse(why, -EBUSY, "the object has its code already");
+	return check_room(object, elisa_whole_pages(bytes), why);
+}
+
+int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, const void *blob, u64 bytes,
+			  struct elisa_why *why)
+{
+	int error = elisa_object_check_code(object, bytes, why);
+
+	if (error)
+		return error;
 	if (!bytes || bytes != elisa_code_blob_bytes(code))
 		return elisa_refuse(why, -EINVAL, "the code's parts do not add up");
 	if (code->reserved)

@@ -62,6 +62,8 @@ extern struct list_head elisa_objects;
 int elisa_object_create(struct elisa_object **object, struct elisa_vm *vm, u32 flags, struct elisa_why *why);
 /* Takes MEMORY over when it succeeds. */
 int elisa_object_set_memory(struct elisa_object *object, struct elisa_memory *memory, struct elisa_why *why);
+/* Whether it could have code of BYTES in all: to ask before they are copied. */
+int elisa_object_check_code(const struct elisa_object *object, u64 bytes, struct elisa_why *why);
 /* BLOB is a kernel's copy of BYTES that the manager gave: as struct elisa_ioc_code says. */
 int elisa_object_set_code(struct elisa_object *object, const struct elisa_ioc_code *code, const void *blob, u64 bytes,
 			  struct elisa_why *why);

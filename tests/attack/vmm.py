@@ -24,9 +24,9 @@ def attack(test, what, count, seed=1, inside=0.5, tried=None, revoked=False, lim
     TRIED: attempts at least, if that is not COUNT. LIMITS: parameters of elisa.ko meanwhile.
     """
     scene = Scene(test, test.host, vetted=True)
-    if what in ("buffers", "hole"):
+    if what in ("buffers", "hole", "early"):
         test.manager("nop", name="nop", vetted=True, grant="all")
-    if what == "orphans":
+    if what in ("orphans", "signals"):
         test.load_object("nop")
         test.manager("nop", name="nop", vetted=True, grant="all")
     program = elisa.place(test.host, VMM)

@@ -14,6 +14,7 @@ void slots_change(struct machine *machine, struct control *control, unsigned int
 extern unsigned long revoked, to_revoke; /* buffers that calls cannot reach any more, of those that they must not */
 void attack_buffers(struct machine *machine, unsigned long count);
 void attack_hole(struct machine *machine, unsigned long count);
+void attack_early(struct machine *machine, unsigned long count);
 /* entries.c */
 void attack_entries(struct machine *machine, unsigned long count);
 /* spaces.c */
@@ -27,6 +28,7 @@ void attack_copies(const char *object, unsigned long count);
 void attack_scattered(const char *object, unsigned long pages);
 void attack_orphans(const char *object, unsigned long count);
 void attack_refusals(const char *object, unsigned long count);
+void attack_signals(const char *object, unsigned long count);
 /* mixed.c */
 void attack_mixed(struct machine *machine, unsigned long count);
 /* struck.c: at each instruction of `add`, MOST at most. DEAD: which finds its lock left taken. */

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../clock.h"
 #include "attacks.h"
 #include "runner.h"
 
@@ -20,6 +21,11 @@
 #define BEFORE_PAGES 2048
 #define BEFORE (BEFORE_PAGES * ELISA_PAGE)
 #define STAYS_US 1000000
+/* Memory that takes several of the timer's ticks to drop: the CPU is given to others between two of its 2 MiB alone. */
+#define DROPPED (32 * ELISA_2M)
+#define TRIES 20
+#define LATEST_US 3000000
+#define MEETS_US 200000 /* that it lasts on when it has been seen */
 
 unsigned long revoked, to_revoke;
 
@@ -122,6 +128,14 @@ static void *spin(void *stop)
 {
 	seldom(false);
 	while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED))
+		;
+	return NULL;
+}
+
+static void *spin_for_a_while(void *until_us)
+{
+	seldom(false);
+	while (now_us() < __atomic_load_n((uint64_t *)until_us, __ATOMIC_RELAXED))
 		;
 	return NULL;
 }
@@ -357,4 +371,103 @@ void attack_hole(struct machine *machine, unsigned long count)
 	join(machine);
 	for (unsigned long i = 0; i < count; i++)
 		attempt_over(slow_hole.name, try(machine, &slow_hole));
+}
+
+/* A file that is mapped as one, and its buffer at DROPPED. */
+struct mapping {
+	int file;
+	uint8_t *all;
+};
+
+static bool is_mapped(const uint8_t *page)
+{
+	static int pagemap = -1;
+	uint64_t entry;
+
+	if (pagemap < 0)
+		pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (pread(pagemap, &entry, sizeof(entry), (uintptr_t)page / ELISA_PAGE * sizeof(entry)) != sizeof(entry))
+		die("pagemap: %s", strerror(errno));
+	return entry >> 63;
+}
+
+static void *drop_all(void *argument)
+{
+	const struct mapping *mapping = argument;
+
+	seldom(true);
+	return fallocate(mapping->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, DROPPED + BYTES) ? argument
+													: NULL;
+}
+
+/*
+ * The VM shares its memory when the VMM has begun to unmap all of the file, of which everybody is told once, before;
+ * and before the buffer's turn comes. -EAGAIN: it had come.
+ */
+static int share_dropped(struct machine *machine, struct mapping *mapping)
+{
+	uint8_t *all = mapping->all;
+	uint64_t until = now_us() + LATEST_US;
+	pthread_t spinner, dropper;
+	int number = -EAGAIN;
+	void *failed;
+
+	memset(all, 1, DROPPED + BYTES);
+	if (pthread_create(&spinner, NULL, spin_for_a_while, &until))
+		die("no thread");
+	usleep(10000);
+	if (pthread_create(&dropper, NULL, drop_all, mapping))
+		die("no thread");
+	while (is_mapped(all) && now_us() < until)
+		usleep(500);
+	__atomic_store_n(&until, now_us() + MEETS_US, __ATOMIC_RELAXED);
+	if (!is_mapped(all) && is_mapped(all + DROPPED))
+		number = machine_share(machine, &nop, SPARE_GPA, BYTES);
+	pthread_join(spinner, NULL);
+	pthread_join(dropper, &failed);
+	if (failed)
+		die("fallocate: %s", strerror(errno));
+	return number;
+}
+
+/* What the VM's memory is then, or nothing, is what trusted code finds in the buffer. */
+static const char *drop_early(struct machine *machine, struct mapping *mapping)
+{
+	struct cpu *cpu = machine->cpu + 1;
+	int number = -EAGAIN, reason;
+	const char *problem = NULL;
+
+	for (unsigned int i = 0; i < TRIES && number == -EAGAIN; i++)
+		number = share_dropped(machine, mapping);
+	if (number == -EAGAIN)
+		return "the memory was dropped too soon, or too late";
+	if (number < 0)
+		die("share: %s: %.127s", strerror(-number), machine_request_page(machine)->reason);
+	memset(mapping->all + DROPPED, 5, BYTES);
+	usleep(BETWEEN_LOOKS_US);
+	prepare(cpu, number, 1);
+	cpu->control->wanted = 5 * BYTES;
+	if (!cpu_wait(cpu, 1000000, &reason))
+		problem = "a call does not end";
+	else if (cpu->control->wrong || cpu->control->leaked)
+		problem = "trusted code has seen other memory in the buffer's place";
+	take_back(machine, number);
+	return problem;
+}
+
+void attack_early(struct machine *machine, unsigned long count)
+{
+	struct mapping mapping = { .file = memfd_create("dropped", 0) };
+
+	if (mapping.file < 0 || ftruncate(mapping.file, DROPPED + BYTES))
+		die("a file: %s", strerror(errno));
+	mapping.all = mmap(NULL, DROPPED + BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, mapping.file, 0);
+	if (mapping.all == MAP_FAILED || machine_slot(machine, SPARE_SLOT, SPARE_GPA, BYTES, mapping.all + DROPPED, 0))
+		die("memory for a buffer: %s", strerror(errno));
+	join(machine);
+	/* The first of an address space waits for all that changes in it. */
+	mapping.all[DROPPED] = 1;
+	take_back(machine, machine_share(machine, &nop, SPARE_GPA, BYTES));
+	for (unsigned long i = 0; i < count; i++)
+		attempt_over("memory that is about to be dropped", drop_early(machine, &mapping));
 }

@@ -12,12 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../clock.h"
 #include "machine.h"
 
 #define PRESENT 1ul
 #define WRITABLE 2ul
 #define FOR_USER 4ul
 #define FREE (PRESENT | WRITABLE | FOR_USER)
+#define REQUEST_US 1000000
 #define GATE_PD_INDEX (ELISA_GATE_OFFSET / ELISA_2M)
 
 uint64_t seed = 1;
@@ -387,6 +389,7 @@ int machine_request(struct machine *machine, uint32_t op, uint32_t id)
 {
 	struct elisa_request *request = machine_request_page(machine);
 	struct cpu *cpu = machine->cpu;
+	uint64_t until = now_us() + REQUEST_US;
 	int reason;
 
 	request->size = sizeof(*request);
@@ -394,8 +397,9 @@ int machine_request(struct machine *machine, uint32_t op, uint32_t id)
 	request->id = id;
 	cpu->control->request = REQUEST;
 	cpu->control->command = DO_REQUEST;
-	if (!cpu_wait(cpu, 1000000, &reason))
-		die("request %u: exit %d", op, reason);
+	while (!cpu_wait(cpu, REQUEST_US, &reason))
+		if (reason != -EINTR || now_us() >= until)
+			die("request %u: exit %d", op, reason);
 	return cpu->control->result ? (int)cpu->control->result : request->error;
 }
 

@@ -52,7 +52,7 @@ static const struct {
 	{ "registers", 1, registers },    { "faults", 1, faults },          { "state", 1, state },
 	{ "slots", 2, attack_slots },     { "buffers", 2, attack_buffers }, { "mixed", 2, attack_mixed },
 	{ "entries", 1, attack_entries }, { "spaces", 1, attack_spaces },   { "hole", 2, attack_hole },
-	{ "crowd", 1, attack_crowd },
+	{ "crowd", 1, attack_crowd },     { "early", 2, attack_early },
 };
 
 /* Those that make their machines themselves. */
@@ -62,6 +62,7 @@ static const struct {
 } others[] = {
 	{ "lives", attack_lives },         { "roots", attack_roots },     { "copies", attack_copies },
 	{ "scattered", attack_scattered }, { "orphans", attack_orphans }, { "refusals", attack_refusals },
+	{ "signals", attack_signals },
 };
 
 int main(int count, char **arguments)

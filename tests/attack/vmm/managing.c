@@ -2,9 +2,11 @@
 /* A VM that makes objects, of a VMM that means harm: what the host keeps for it, and for how long. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,11 +17,13 @@
 
 #define NAME "managed"
 #define MIB 0x100000ul
-#define LIMIT_MIB 8  /* copy_limit_mib of the test */
+#define LIMIT_MIB 8 /* copy_limit_mib of the test */
+#define MUCH_MIB 15
 #define WITHIN 7     /* objects of a MiB and some pages each that fit */
 #define ASKS 64      /* of a call of `ask` */
 #define MOST_TIMES 4 /* as long as for the first page */
 #define SETTLE_MS 2000
+#define SIGNALS_US 100
 
 #define TEXT(number) #number
 #define WORD(number) TEXT(number)
@@ -40,6 +44,7 @@ extern const uint8_t ask_code[], ask_code_end[];
 
 static struct machine one;
 static char reason[ELISA_REASON_MAX]; /* of the last refusal */
+static uint64_t code_us;              /* that the last request with code took */
 
 static struct elisa_request *new_request(void)
 {
@@ -129,7 +134,9 @@ static int give_code(int object, uint64_t data_bytes)
 	request->code.functions = 1;
 	request->code.code_bytes = ELISA_PAGE;
 	request->code.data_bytes = data_bytes;
+	code_us = now_us();
 	error = noted(machine_request(&one, ELISA_OP_OBJECT_CODE, (uint32_t)object));
+	code_us = now_us() - code_us;
 	if (!error)
 		must("the code's memory is given back", release_memory(memory));
 	else if (release_memory(memory))
@@ -190,12 +197,30 @@ static void fill(int *objects, int from)
 	answered("code beyond it", object_of_a_mib(), -ENOSPC, "copy_limit_mib");
 }
 
+/* It would cost the VM nothing to ask again and again. */
+static void refused_early(void)
+{
+	uint64_t took[2] = { UINT64_MAX, UINT64_MAX };
+	int object = create_object(0);
+
+	must("create", object);
+	for (unsigned int i = 0; i < 16; i++) {
+		answered("code beyond it", give_code(object, i % 2 ? MUCH_MIB * MIB : MIB), -ENOSPC, "copy_limit_mib");
+		took[i % 2] = code_us < took[i % 2] ? code_us : took[i % 2];
+	}
+	must("close", close_object(object));
+	printf("# %d MiB of code are refused in %lu us, one in %lu us\n", MUCH_MIB, took[1], took[0]);
+	attempt_over("much code beyond it",
+		     took[1] < MOST_TIMES * took[0] ? NULL : "the host copies it, and refuses it");
+}
+
 static void copies_once(void)
 {
 	int objects[WITHIN];
 	struct target own;
 
 	fill(objects, 0);
+	refused_early();
 	publish(objects[0]);
 	answered("an attachment's data beyond it", noted(machine_attach(&one, NAME, &own)), -ENOSPC, "copy_limit_mib");
 	must("close", close_object(objects[WITHIN - 1]));
@@ -416,6 +441,57 @@ void attack_orphans(const char *object, unsigned long count)
 {
 	for (unsigned long i = 0; i < count; i++)
 		orphan(object, i % 5);
+}
+
+/* --- signals that come while the host begins to watch an address space */
+
+static void nothing(int number)
+{
+	(void)number;
+}
+
+/* In a process of its own: its first memory. */
+static void use_signalled(const char *object, unsigned int kind)
+{
+	struct itimerval often = { { 0, SIGNALS_US }, { 0, SIGNALS_US } }, never = {};
+	struct target target;
+	int error;
+
+	if (kind == 2) {
+		machine_create(&one, 1);
+		must("hello", machine_hello(&one));
+		must("attach", machine_attach(&one, object, &target));
+	}
+	signal(SIGALRM, nothing);
+	setitimer(ITIMER_REAL, &often, NULL);
+	error = kind == 2 ? noted(machine_share(&one, &target, BUFFER_GPA, BUFFER_BYTES)) : use_host(kind == 1);
+	setitimer(ITIMER_REAL, &never, NULL);
+	if (error < 0)
+		printf("# %s: %s\n", strerror(-error), reason);
+	fflush(stdout);
+	_exit(error < 0 ? -error : 0);
+}
+
+void attack_signals(const char *object, unsigned long count)
+{
+	static const char *const names[] = { "an object's memory amid signals", "a client's buffer amid signals",
+					     "a VM's buffer amid signals" };
+
+	machine_create(&one, 1);
+	for (unsigned long i = 0; i < count; i++) {
+		int status;
+		pid_t child;
+
+		fflush(stdout);
+		child = fork();
+		if (!child)
+			use_signalled(object, i % 3);
+		if (waitpid(child, &status, 0) != child)
+			die("fork: %s", strerror(errno));
+		attempt_over(names[i % 3], !status             ? NULL
+					   : WIFEXITED(status) ? strerror(WEXITSTATUS(status))
+							       : "it was killed");
+	}
 }
 
 /* --- what is refused, and with what reason */
