@@ -379,8 +379,8 @@ void elisa_change_look(struct work_struct *work)
 }
 
 /*
- * The process has died that is charged, while others have its file: a buffer of it is none any more, and an object has
- * no manager.
+ * The process has died that is charged, while others have its file: a client has no attachment any more, an object no
+ * manager; what another process had shared for its client is no buffer any more.
  */
 void elisa_change_orphan(struct work_struct *work)
 {
@@ -389,7 +389,9 @@ void elisa_change_orphan(struct work_struct *work)
 
 	mutex_lock(&elisa_lock);
 	object = memory->object;
-	if (memory->attachment) {
+	if (memory->attachment && memory->attachment->vm->mm == memory->mm) {
+		elisa_attachment_kill(memory->attachment, -ENOTCONN);
+	} else if (memory->attachment) {
 		elisa_buffer_revoke(memory->attachment, memory->buffer);
 	} else if (object) {
 		elisa_object_get(object);

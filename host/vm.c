@@ -3,7 +3,7 @@
 
 #include <linux/cred.h>
 #include <linux/hashtable.h>
-#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
@@ -39,6 +39,7 @@ static void release(struct kref *ref)
 	xa_destroy(&vm->memories);
 	kvfree(vm->cpus);
 	put_pid(vm->vmm);
+	mmdrop(vm->mm);
 	/* This may be a work of its own queue. */
 	queue_work(elisa_queue, &vm->free);
 }
@@ -109,6 +110,8 @@ struct elisa_vm *elisa_vm_of_process(void)
 	INIT_WORK(&vm->put_kvm, put_kvm);
 	vm->vmm = get_pid(task_tgid(current));
 	vm->pid = pid_nr(vm->vmm);
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
 	vm->uid = from_kuid(&init_user_ns, current_uid());
 	INIT_LIST_HEAD(&vm->attachments);
 	xa_init_flags(&vm->objects, XA_FLAGS_ALLOC1);

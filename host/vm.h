@@ -23,6 +23,7 @@ struct elisa_vm {
 	struct kvm *kvm; /* NULL: it is no VM, but a process of the host that is a client */
 	u32 id, pid, uid;
 	struct pid *vmm;
+	struct mm_struct *mm; /* its own, which may be dead */
 	bool gone; /* KVM has destroyed it, or nobody will tell; or its VMM has died: no vCPU of it runs again */
 	u32 user_cs, user_ss;
 	spinlock_t interrupt_lock;

@@ -14,6 +14,17 @@ def share(test, scheme="gate"):
         test.equal(agent.call(f"{test.program(agent, 'share')} nop {scheme}", 20), "shared\n", "what the client printed")
 
 
+def killed(test):
+    """A process of the host dies with all that it may share: its manager hears that it has gone, and of no buffer of its own."""
+    test.load_object("nop")
+    manager = test.manager("nop", name="nop", vetted=True, grant="all")
+    client = test.host.start(f"exec {test.program(test.host, 'keep')} nop 64")
+    client.expect("^shared")
+    client.kill()
+    manager.expect("^detach ")
+    test.equal([event.split()[0] for event in manager.events()], ["revoke", "detach"], "what the manager was told")
+
+
 def refusals(test):
     guest = test.client()
     test.manager("nop", name="nop", vetted=True, grant="all")
