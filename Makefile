@@ -2,7 +2,7 @@
 # The front door. Everything sets itself up on first use; `make help` says what there is.
 TESTBED := testbed/testbed
 
-.PHONY: all help setup test test-long tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
+.PHONY: all help setup test test-long test-machines tests demo shell dpdk install deb test-packages bench-testbed bench-core bench-fidelity bench-network bench-vhost bench-kv bench-scaling bench soak check check-corrections test-mutations fuzz format clean
 
 all: setup
 
@@ -13,8 +13,9 @@ make test                      all tests, 25 minutes; T="NAME TAG ..." some (cor
     CPUS=2 VCPUS=2 APICV=off KERNEL=trixie CHECKED=1   on another machine than the list says
     KERNEL=debug               on a host with lockdep and KASAN; builds its kernel first, which takes half an hour
     NATIVE=1                   on this machine's own KVM; says first what it will do
-make tests                     lists them
-make test-long                 attacks and faults in their long form: millions of attempts, 500 kills
+make tests                     lists them, also those of the long form alone
+make test-long                 all in their long form, with the checker of translations: millions of attempts, 500 kills; hours
+make test-machines             the suites with 2 and 4 CPUs and vCPUs, and without APICv: an hour and a half
 make test-mutations            the product without one of its guards fails a test, M="NAME FILE ..."; all take hours
 make soak T=NAME               fifty runs in a row, each from power-on with a seed of its own
 make fuzz SECONDS=60           the code loader and the trusted code's checks, with libFuzzer (needs clang)
@@ -50,6 +51,13 @@ test:
 
 test-long:
 	@$(TESTBED) test --long $(T) $(MACHINE)
+
+# What runs on other machines than the list names. Each is tried, whatever the one before has found.
+SUITES := core attack network cache fault
+MACHINES := "--cpus 2 --vcpus 2" "--cpus 4 --vcpus 4" "--apicv off"
+
+test-machines:
+	@status=0; for machine in $(MACHINES); do echo "$$machine"; $(TESTBED) test $(or $(T),$(SUITES)) $$machine || status=1; done; exit $$status
 
 tests:
 	@$(TESTBED) list

@@ -8,6 +8,7 @@
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/version.h>
 
@@ -108,43 +109,25 @@ static int check(const struct elisa_memory *memory, unsigned long address, u64 b
 	return 0;
 }
 
-/* The insertion of an area's notifier. */
-struct insertion {
-	struct work_struct work;
-	struct elisa_area *area;
-	int error;
-};
-
-static void insert(struct work_struct *work)
-{
-	struct insertion *insertion = container_of(work, struct insertion, work);
-	struct elisa_area *area = insertion->area;
-
-	insertion->error = mmu_interval_notifier_insert(&area->notifier, area->memory->mm, area->address, area->bytes,
-							&operations);
-}
-
 /* From when it returns on, nothing changes in the area without a word. */
 static int watch(struct elisa_area *area)
 {
-	struct insertion insertion = { .area = area };
+	sigset_t blocked, before;
+	int error;
 
-	INIT_WORK_ONSTACK(&insertion.work, insert);
-	insert(&insertion.work);
 	/*
-	 * The first of an address space gives up when a signal waits for the thread (mm_take_all_locks()), be it a
-	 * timer's or the kick of a vCPU, which stays until the request is over: so another thread does it, which gets
-	 * none.
+	 * The first of an address space gives up when a signal waits (mm_take_all_locks()), be it a timer's or the kick
+	 * of a vCPU, and nobody would try again. It need not be waited for by who is killed.
 	 */
-	if (insertion.error == -EINTR) {
-		queue_work(system_unbound_wq, &insertion.work);
-		flush_work(&insertion.work);
-	}
-	destroy_work_on_stack(&insertion.work);
+	siginitsetinv(&blocked, sigmask(SIGKILL));
+	sigprocmask(SIG_BLOCK, &blocked, &before);
+	error = mmu_interval_notifier_insert(&area->notifier, area->memory->mm, area->address, area->bytes,
+					     &operations);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	/* A change that had begun before is not told of, nor what begins while it lasts: it is over after this. */
-	if (!insertion.error)
+	if (!error)
 		mmu_interval_read_begin(&area->notifier);
-	return insertion.error;
+	return error;
 }
 
 int elisa_memory_add(struct elisa_memory *memory, gpa_t gpa, unsigned long address, u64 bytes, struct elisa_why *why)

@@ -237,7 +237,7 @@ static int read_code(struct call *call, struct elisa_object *object, const struc
 		return elisa_refuse(call->why, -EINVAL, "the code's parts do not add up");
 	if (memory->bytes < bytes)
 		return elisa_refuse(call->why, -EINVAL, "the code's memory is too short");
-	/* What is refused costs no copy: it would cost the VM nothing to ask again and again. */
+	/* What there is no room for costs no copy: it would cost the VM nothing to ask again and again. */
 	error = elisa_object_check_code(object, bytes, call->why);
 	if (error)
 		return error;

@@ -13,8 +13,9 @@ def command_setup(_):
 
 
 def command_list(_):
-    for entry in testlist.load():
-        say(f"{entry.name:40} {' '.join(entry.tags)}")
+    short = {entry.name for entry in testlist.load()}
+    for entry in testlist.load(long=True):
+        say(f"{entry.name:40} {' '.join(entry.tags)}{'' if entry.name in short else '  (long form only)'}")
 
 
 def command_test(options):

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import apt, image, kernel
+from . import apt, image, kernel, qemu
 from .channel import StreamChannel
 from .machine import Host
 from .run import TREE
 from .say import Failure
+
+APPLETS = ("usleep",)
 
 WHAT_IT_DOES = """\
 NATIVE=1 runs the tests on this machine, as root, with no emulator in between:
@@ -52,10 +54,12 @@ class NativeHost(Host):
 
     store = "/run/testbed-guests"
     counts_exactly = False
-    cpus, apicv, emulator = os.cpu_count(), True, None
+    cpus, emulator = os.cpu_count(), None
 
-    def __init__(self, folder, guest_kernel=None):
+    def __init__(self, folder, guest_kernel=None, apicv=True):
         super().__init__(StreamChannel(), guest_kernel)
+        self.apicv = apicv
+        self.installed.add(qemu.PATH)  # with all that it needs: testbed/packages
         self.kernel = RunningKernel()
         self.last_line = None
         self.folder = Path(folder)
@@ -69,17 +73,29 @@ class NativeHost(Host):
         return self.start_agent()
 
     def start_agent(self):
-        script = TREE / "testbed" / "image"
-        environment = {**os.environ, "PATH": f"{script}:{TREE}/build/testbed/agent:{os.environ['PATH']}", "QEMU": image.QEMU}
+        path = [TREE / "testbed" / "image", TREE / "build" / "testbed" / "agent", self.applets(), os.environ["PATH"]]
+        environment = {**os.environ, "PATH": ":".join(map(str, path)), "QEMU": image.QEMU}
         self.process = subprocess.Popen([str(TREE / "build/testbed/agent/agent"), "fd", str(self.channel.theirs.fileno())],
                                         pass_fds=[self.channel.theirs.fileno()], env=environment)
         self.channel.started()
         self.hello(10)
         return self
 
+    def applets(self):
+        """The folder of what tests call and Debian has not, but as a part of busybox."""
+        folder = self.folder.resolve() / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in APPLETS:
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to(image.BUSYBOX)
+        return folder
+
     def load_kvm(self):
-        self.call("modprobe -r kvm_intel 2>/dev/null; modprobe kvm_intel && [ -e /dev/kvm ]")
+        self.call(f"modprobe -r kvm_intel 2>/dev/null; modprobe kvm_intel enable_apicv={int(self.apicv)} && [ -e /dev/kvm ]")
         return self
+
+    def unpack(self, archive):
+        raise Failure("nothing is unpacked over the machine's own files")
 
     def install(self, *packages):
         """They are the machine's own, which nothing here changes."""

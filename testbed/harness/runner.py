@@ -207,7 +207,7 @@ def is_native():
 
 def boot(entry, folder, seed, program):
     if is_native():
-        return NativeHost(folder).boot().load_kvm()
+        return NativeHost(folder, apicv=entry.apicv).boot().load_kvm()
     machine = Machine(program, debug_kernel.of_host(entry.release), folder, entry.cpus, entry.apicv, seed,
                       guest_kernel=debug_kernel.of_guests(entry.release), memory_mb=entry.memory_mb, options=entry.host_options,
                       cpu_model=entry.cpu_model, checked=entry.checked)

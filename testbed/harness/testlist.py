@@ -36,7 +36,7 @@ class Entry:
         self.packages = fields.get("packages", [])
         self.host_packages = fields.get("host_packages", [])
         self.memory_mb = fields.get("memory_mb", 1024)
-        self.checked = fields.get("checked", long)  # translations are: docs/fidelity.md
+        self.checked = fields.get("checked", long or "core" in self.tags)  # translations are: docs/fidelity.md
         self.limit_s = fields.get("limit_s", 60)  # for a program: emulated seconds
         self.arguments = {**fields.get("arguments", {}), **(fields.get("long", {}) if long else {})}
 

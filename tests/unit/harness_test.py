@@ -17,7 +17,7 @@ TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "testbed"))
 
 from harness import apt, bench_core, cache, check, cpio, elf, elisa, kernel, logs, modules, mutations, \
-    planted, runner, testlist, toolchain  # noqa: E402
+    planted, qemu, runner, testlist, toolchain  # noqa: E402
 from harness.channel import MachineDied, TimedOut  # noqa: E402
 from harness.native import NativeHost  # noqa: E402
 from harness.say import Failure  # noqa: E402
@@ -479,8 +479,17 @@ class NativeTest(unittest.TestCase):
                 self.assertEqual((result.status, result.out), (3, "42\n"))
                 host.write(f"{folder}/file", b"\0\1\2")
                 self.assertEqual(host.read(f"{folder}/file"), b"\0\1\2")
+                host.call("usleep 1")
             finally:
                 host.stop()
+
+    def test_nothing_is_unpacked_over_this_machine(self):
+        with tempfile.TemporaryDirectory() as folder:
+            host = NativeHost(folder)
+            self.assertEqual(qemu.install(host), qemu.PATH)
+            host.installed.clear()
+            with self.assertRaisesRegex(Failure, "nothing is unpacked"):
+                qemu.install(host)
 
 
 if __name__ == "__main__":

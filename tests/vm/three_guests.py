@@ -6,6 +6,8 @@ WORK = "for i in $(seq {vcpus}); do (head -c 200000 /dev/zero | sha256sum) & don
 
 def run(test):
     host = test.host
+    host.stop_guests()
+    host.elisa.unload()  # nothing here is ours
     guests = [host.guest(vcpus=vcpus, wait=False) for vcpus in (1, 2, 4)]
     test.ours += guests
     for guest in guests:

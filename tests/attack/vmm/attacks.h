@@ -31,8 +31,8 @@ void attack_refusals(const char *object, unsigned long count);
 void attack_signals(const char *object, unsigned long count);
 /* mixed.c */
 void attack_mixed(struct machine *machine, unsigned long count);
-/* struck.c: at each instruction of `add`, MOST at most. DEAD: which finds its lock left taken. */
-void attack_struck(const char *object, unsigned long most, bool dead);
+/* struck.c: at each instruction of `add`, MOST at most. HOW: dead: its lock was left taken; refused: of no function. */
+void attack_struck(const char *object, unsigned long most, const char *how);
 /* For ever, for those who kill it. */
 void attack_steady(struct machine *machine, const char *object, uint64_t a0);
 

@@ -331,15 +331,15 @@ static void interrupted(int signal)
 static timer_t thread_timer(void)
 {
 	static __thread timer_t timer;
-	static __thread bool made;
+	static __thread pid_t made; /* by this thread: a child has its parent's memory, but no timers */
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
 	struct sigaction action = { .sa_handler = interrupted };
 
-	if (!made) {
+	if (made != gettid()) {
 		event._sigev_un._tid = gettid();
 		sigaction(SIGUSR1, &action, NULL);
 		must("timer_create", timer_create(CLOCK_MONOTONIC, &event, &timer));
-		made = true;
+		made = gettid();
 	}
 	return timer;
 }

@@ -85,8 +85,8 @@ int main(int count, char **arguments)
 	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!strcmp(name, others[i].name))
 			others[i].attack(object, attempts);
-	if (!strcmp(name, "struck") || !strcmp(name, "struck-dead"))
-		attack_struck(object, attempts, !strcmp(name, "struck-dead"));
+	if (!strncmp(name, "struck-", 7))
+		attack_struck(object, attempts, name + 7);
 	for (unsigned int i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		if (!strcmp(name, attacks[i].name)) {
 			attempt_begin(&machine, object, attacks[i].cpus);

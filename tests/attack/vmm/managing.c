@@ -414,7 +414,7 @@ static void orphan(const char *object, unsigned int kind)
 	char ran = 1;
 	pid_t vmm;
 
-	/* A client's buffer is revoked, as one that it has unmapped. */
+	/* A client's is at an end, and is listed until its file is closed. */
 	meanwhile.attachments += kind == 4;
 	if (pipe(keep) || pipe(ready))
 		die("pipe: %s", strerror(errno));

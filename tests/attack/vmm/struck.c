@@ -4,7 +4,8 @@
  * VM, of this process, then calls the same function `add`, which may take the lock that was held. Needs
  * the emulator, and two CPUs.
  *
- * With `dead` that lock was left taken before, so that it is waited for and taken over.
+ * With DEAD that lock was left taken before, so that it is waited for and taken over. REFUSED: a function is called
+ * that the object has not.
  */
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "attacks.h"
 #include "schedule.h"
 
+#define NO_FUNCTION 255
 #define ARGUMENT 1 /* of `add`: to add, or which lock to take */
 #define CALL_US 1000000
 #define TICKS 300000 /* 3 ms: until a process that is killed is dead */
@@ -26,6 +28,7 @@ static struct machine one, two;
 static struct target target; /* of `two` */
 static uint32_t add_function, leave_function;
 static long value;
+static bool no_function;
 
 static void move_to(int cpu)
 {
@@ -55,7 +58,7 @@ static const char *call(struct machine *machine, const struct target *to, uint32
 	control->any = 1;
 	if (!cpu_wait(machine->cpu, CALL_US, &reason))
 		return "the call does not return";
-	if (control->right != 1 || control->spoiled)
+	if ((function == NO_FUNCTION ? control->failed : control->right) != 1 || control->spoiled)
 		return "the call is not right";
 	*result = (long)control->last;
 	return NULL;
@@ -86,7 +89,7 @@ static _Noreturn void call_when_told(const char *object, int told, int ready)
 	problem = call(&one, &to, add, &result);
 	if (problem || write(ready, &word, 1) != 1 || read(told, &word, 1) != 1)
 		die("the VMM to kill: %s", problem ? problem : "not told");
-	problem = call(&one, &to, add, &result);
+	problem = call(&one, &to, no_function ? NO_FUNCTION : add, &result);
 	_exit(problem ? 1 : 0);
 }
 
@@ -131,11 +134,13 @@ static bool strike(pid_t child)
 	return true;
 }
 
-void attack_struck(const char *object, unsigned long most, bool dead)
+void attack_struck(const char *object, unsigned long most, const char *how)
 {
+	bool dead = !strcmp(how, "dead");
 	unsigned int event = SCHEDULE_HOLD | SCHEDULE_ANY_VCPU | (dead ? SCHEDULE_ONCE_EACH : 0);
 	unsigned long instructions = 0;
 
+	no_function = !strcmp(how, "refused");
 	move_to(1);
 	add_function = attach(&two, object, &target);
 	if (dead)

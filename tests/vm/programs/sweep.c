@@ -5,7 +5,8 @@
  * the next call finds must be right. ERROR: the errno that an ended call returns; 0: none may be ended. With EACH, each
  * address counts once.
  *
- * CALL: counter, lock: add of the object `counter`, or `locks`; dead: of `locks` whose lock a call has left taken.
+ * CALL: counter, lock: add of the object `counter`, or `locks`; dead: of `locks` whose lock a call has left taken;
+ * refused: a function that `counter` has not.
  * EVENT: interrupt, nmi, smi, init; hold: what is done on the host meanwhile; detach, client: the attachment is closed,
  * or the process that calls is killed, by another vCPU.
  *
@@ -27,6 +28,7 @@
 #define FLAGS_NEVER 0x244500 /* TF, DF, NT, AC, ID */
 #define TICKS 300000         /* 3 ms: until a process that is killed is dead */
 #define POINTS_MAX 20000     /* the event has to miss one day */
+#define NO_FUNCTION 255      /* of the 256 that an object could have */
 #define ATTACH_S 5
 #define DEATH_US 5000 /* until a manager that is killed is dead */
 
@@ -81,6 +83,7 @@ _Static_assert(ELISA_STUB == 0x200034000000 - 6, "the assembly says so");
 static const char *object;
 static uint64_t argument;       /* of add */
 static bool dead;               /* the lock is left taken before each call */
+static bool refused;            /* no function is called */
 static bool closes;             /* the event is this program's */
 static bool fresh;              /* an object whose manager has died is another one then */
 static long error;              /* of calls that are ended */
@@ -140,21 +143,26 @@ static void check_registers(void)
 			    sweep_after[i]);
 }
 
-/* What the call found is one of VALUE; true if it was ended. */
-static bool check_result(long result, long value)
+/* True if it was ended, false if it returned WANTED. */
+static bool check_result(long result, long wanted)
 {
-	if (result == value + 1)
+	if (result == wanted)
 		return false;
 	if (!error || result != -error)
 		die("point %lu (%#lx): the call returned %ld, expected %ld or %ld", point, schedule_where(), result,
-		    value + 1, -error);
+		    wanted, -error);
 	return true;
+}
+
+static long call(void)
+{
+	return sweep_call(add.slot, refused ? NO_FUNCTION : add.index, argument);
 }
 
 /* Disturbed once, at `point`. False: there is no such instruction. */
 static bool one_call(void)
 {
-	long value = quiet_add(), result, next;
+	long value = quiet_add(), wanted, result, next;
 	unsigned long count;
 	bool was_ended;
 
@@ -162,17 +170,18 @@ static bool one_call(void)
 		expect("leaving the lock", elisa_call1(&leave, 0), 0);
 		value++;
 	}
+	wanted = refused ? -ENOSYS : value + 1;
 	if (!schedule_arm(armed_with, point))
 		die("this machine arms nothing");
-	result = sweep_call(add.slot, add.index, argument);
+	result = call();
 	if (!schedule_end(&count)) {
 		if (!count)
 			die("the emulator has seen no instruction inside");
 		instructions = count - 1;
-		expect("the call that nothing came in", result, value + 1);
+		expect("the call that nothing came in", result, wanted);
 		return false;
 	}
-	was_ended = check_result(result, value);
+	was_ended = check_result(result, wanted);
 	check_registers();
 	ended += was_ended;
 	if (closes || fresh) {
@@ -183,7 +192,7 @@ static bool one_call(void)
 	next = quiet_add();
 	if (fresh)
 		expect("a new object", next, 1);
-	else if (next != value + 2 && !(was_ended && next == value + 1))
+	else if (next != value + 2 - refused && !(was_ended && next == value + 1))
 		die("point %lu (%#lx): %ld, the call returned %ld, then %ld", point, schedule_where(), value, result,
 		    next);
 	return true;
@@ -239,7 +248,7 @@ static bool kill_one(unsigned long *counted)
 		if (dead)
 			expect("leaving the lock", elisa_call1(&leave, 0), 0);
 		schedule_arm(armed_with, point);
-		sweep_call(add.slot, add.index, argument);
+		call();
 		schedule_end(counted);
 		_exit(0);
 	}
@@ -274,7 +283,7 @@ static void sweep_clients(void)
 		long next = quiet_add();
 
 		/* One call of the child's was not disturbed. */
-		if (next < value + 2 + dead || next > value + 3 + dead)
+		if (next < value + 2 + dead || next > value + 3 - refused + dead)
 			die("point %lu: %ld, after the child %ld", point, value, next);
 		value = next;
 		ended++;
@@ -304,7 +313,8 @@ int main(int count, char **arguments)
 	if (i == sizeof(events) / sizeof(events[0]))
 		die("no event %s", arguments[3]);
 	armed_with = events[i].event;
-	argument = !strcmp(arguments[2], "counter");
+	refused = !strcmp(arguments[2], "refused");
+	argument = !strcmp(arguments[2], "counter") || refused;
 	closes = !strcmp(arguments[3], "detach");
 	error = count > 4 ? (long)number(arguments[4]) : 0;
 	fresh = error == ESHUTDOWN;

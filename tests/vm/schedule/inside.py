@@ -21,6 +21,8 @@ LIMIT_S = 400
 CALLS = {
     "counter": ("counter", True, "counter"),
     "counter-other": ("counter", False, "counter"),
+    "refused": ("counter", True, "refused"),  # a function that the object has not
+    "refused-other": ("counter", False, "refused"),
     "lock": (LOCKS, True, "lock"),
     "lock-other": (LOCKS, False, "lock"),
     "dead": (LOCKS, True, "dead"),  # a lock that a call has left taken: waiting for it, and taking it over
@@ -61,8 +63,7 @@ class Scene:
 
 def sweep_vmms(test, name, how):
     """A small VMM each, which another of them outlives."""
-    attack = "struck-dead" if how == "dead" else "struck"
-    return test.host.call(f"{elisa.place(test.host, VMM)} {attack} {name} 20000", LIMIT_S).splitlines()[-2] + "\n"
+    return test.host.call(f"{elisa.place(test.host, VMM)} struck-{how} {name} 20000", LIMIT_S).splitlines()[-2] + "\n"
 
 
 def strike(scene, event, command):
