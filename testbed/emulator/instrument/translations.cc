@@ -119,7 +119,8 @@ static void settle(void)
 	while (!suspicions.empty() && suspicions.front().since + GRACE_TICKS <= bx_pc_system.time_ticks()) {
 		suspicion &first = suspicions.front();
 		mappings *all = mappings_of(first.cpu, first.root, first.tag);
-		bool left = !inside_roots.count(first.root) && cpus[first.cpu].left > first.since;
+		/* In the same tick, if the access itself made it leave. */
+		bool left = !inside_roots.count(first.root) && cpus[first.cpu].left >= first.since;
 
 		if (all && all->count(first.key))
 			for (mapping &each : (*all)[first.key])
