@@ -20,6 +20,8 @@
 #define DESERTIONS 32
 #define TURNS 60000 /* of a call that the host's timer interrupts, and that ends before its limit */
 
+/* What sigsetjmp() says of a call. */
+enum { LOST = 1, CAME_BACK };
 enum outcome { FAILED, WORKED, DIED };
 
 static struct elisa_attachment *attachment;
@@ -40,7 +42,7 @@ static void on_signal(int signal, siginfo_t *unused, void *context)
 	for (unsigned int i = 0; i < NGREG; i++)
 		if ((uint64_t)at->uc_mcontext.gregs[i] == SECRET)
 			leaked = true;
-	siglongjmp(back, 1);
+	siglongjmp(back, LOST);
 }
 
 static void catch_signals(void)
@@ -56,17 +58,23 @@ static void catch_signals(void)
 	expect("sigaction", sigaction(SIGBUS, &action, NULL), 0);
 }
 
-/* Registers may come back as anything: nothing is kept in them across the call. */
+/*
+ * Registers may come back as anything: also those that a function has to keep, as a call that is ended elsewhere comes
+ * back with those of the last call there. So a call that has returned takes them from `back`, too.
+ */
 __attribute__((noipa)) static enum outcome try(const struct elisa_function *function, uint64_t a0, uint64_t a1)
 {
 	leaked = false;
 	tried++;
-	if (sigsetjmp(back, 0)) {
+	switch (sigsetjmp(back, 0)) {
+	case 0:
+		result = elisa_call2(function, a0, a1);
+		siglongjmp(back, CAME_BACK);
+	case LOST:
 		contained += !leaked;
 		died++;
 		return DIED;
 	}
-	result = elisa_call2(function, a0, a1);
 	contained += (uint64_t)result != SECRET;
 	return result < 0 && result > -4096 ? FAILED : WORKED;
 }
