@@ -155,8 +155,12 @@ struct message *job_wait(uint32_t id, uint32_t limit_ms)
 struct message *job_kill(uint32_t id, uint32_t signal)
 {
 	struct job *job = job_find(id);
+	int error;
 
 	if (!job)
 		return message_new(ESRCH, 0);
-	return message_new(kill(-job->pid, signal) ? errno : 0, 0);
+	error = kill(-job->pid, signal) ? errno : 0;
+	if (error == ESRCH) /* it has not come to its setsid() yet, and is alone */
+		error = kill(job->pid, signal) ? errno : 0;
+	return message_new(error, 0);
 }

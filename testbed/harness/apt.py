@@ -18,6 +18,8 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LISTS_AGE_S = 24 * 3600  # how old our lists may be before we ask for newer ones
 UNREACHABLE = re.compile(r"Temporary failure resolving|Could not resolve|Could not connect|Connection (failed|refused|timed out)"
                          r"|Unable to connect|Network is unreachable")
+FETCH_FAILED = re.compile(r"^[WE]: Failed to fetch|^W: Some index files failed", re.M)
+PAUSES_S = (1, 5)  # before the archive is asked once more
 
 
 def explain(output, what):
@@ -37,12 +39,17 @@ def explain(output, what):
 
 
 def call(*command, what, env=None):
-    result = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, errors="replace", env=env, check=False)
-    # apt-get update answers 0 when it could fetch nothing at all.
-    if result.returncode or re.search(r"^W: Failed to fetch|^W: Some index files failed", result.stdout, re.M):
-        raise Failure(explain(result.stdout, what))
-    return result.stdout
+    for pause_s in (*PAUSES_S, 0):
+        result = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, errors="replace", env=env, check=False)
+        # apt-get update answers 0 when it could fetch nothing at all.
+        not_fetched = FETCH_FAILED.search(result.stdout)
+        if not result.returncode and not not_fetched:
+            return result.stdout
+        if not not_fetched and not UNREACHABLE.search(result.stdout):
+            break
+        time.sleep(pause_s)
+    raise Failure(explain(result.stdout, what))
 
 
 def missing_packages(names):

@@ -146,6 +146,15 @@ class Test:
         """What the host's module lists of "vm", "object" or "attach": a list of dictionaries."""
         return elisa.listed(self.host, what)
 
+    def until_called(self, name):
+        """Waits until a client of the object NAME is in its first call, or beyond: the host is asked, its VM may not answer."""
+        for _ in range(400):
+            attached = self.listed("attach")
+            if any(each["name"] == name and each["calls"] for each in attached):
+                return
+            self.host.call("usleep 5000")
+        self.fail(f"nobody calls {name}: {attached}")
+
     def clean_up(self):
         """Ends what this test has started: managers, then guests."""
         for manager in self.managers:

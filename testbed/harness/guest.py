@@ -49,7 +49,7 @@ class Guest(Agent):
     def fail(self, status):
         """Says what became of a guest whose agent did not answer."""
         try:
-            result = self.qemu.wait(0.2)
+            result = self.qemu.wait(2)
         except TimedOut as alive:
             raise Failure(f"{self.name}: its agent does not answer ({os.strerror(status)}); "
                           f"its console: {self.console_tail()}") from alive

@@ -65,8 +65,8 @@ def build(kernel, source, name=None, needs=None):
     needs = default_needs(source) if needs is None else needs
     symbols = [build(kernel, other).parent / "Module.symvers" for other in needs]
     folder = folder_of(kernel, source)
-    link_sources(source, folder)
     with cache.lock("modules"):
+        link_sources(source, folder)
         log = run("make", "-s", f"-j{os.cpu_count()}", "-C", kernel.headers, f"M={folder}", f"ELISA_TREE={TREE}",
                   f"KBUILD_EXTRA_SYMBOLS={' '.join(map(str, symbols))}", "modules",
                   log=folder / "make.log", what=f"building {name}.ko for {kernel.version}")

@@ -242,8 +242,9 @@ def run_group(entries, report, seed, program, until_failure=False):
             if host is None:
                 host = boot(entry, folder / "machine", seed + number if seed is not None else None, program)
             kind, text, counts = run_one(host, entry, folder)
-        except Failure as failure:  # it did not boot, or it died
-            kind, text, counts = "FAIL", str(failure) if host else f"no machine: {failure}", ()
+        except Exception as failure:  # it did not boot, or it died
+            text = str(failure) if isinstance(failure, Failure) else f"{type(failure).__name__}: {failure}"
+            kind, text, counts = "FAIL", text if host else f"no machine: {text}", ()
             if host:
                 (folder / "host-console.log").write_text(host.console(), encoding="utf-8", errors="replace")
                 host.stop()

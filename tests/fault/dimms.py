@@ -86,7 +86,7 @@ def run(test, rounds=1, seed=1):
     said = [teller.end() for teller in (early, late)]
     scene.end()
     for each in said:
-        test.equal((each["aborted"], each["revoked"]), (0, 0), "calls aborted, and buffers revoked")
+        test.equal(each["revoked"], 0, "buffers revoked")
     changes = 2 * rounds + 2
     test.contained(changes, changes, "DIMMs plugged in and pulled out")
     say(f"       {changes} changes, inside at {scene.inside}; processes {said}")

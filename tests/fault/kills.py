@@ -52,10 +52,10 @@ class Scene:
         """Kills, with a look at where the victims' vCPUs are before, and at what they never finished after."""
         before = ledger.read()
         kill()
-        cut = ledger.read().inside(vm) - self.seen if readable else ()
+        cut = ledger.read().inside(vm) - self.seen if readable else set()
+        count.add(before.inside(vm) - self.seen | cut, before.inside(vm, LOCKED) - self.seen, cut)
         if ledger is self.bank:
             self.seen |= cut
-        count.add(before.inside(vm) - self.seen | set(cut), before.inside(vm, LOCKED) - self.seen, cut)
 
     def check(self, what):
         """After a kill: the survivor goes on, and nothing is kept for the dead."""

@@ -124,15 +124,7 @@ static void seldom(bool idle)
 		die("scheduling: %s", strerror(errno));
 }
 
-static void *spin(void *stop)
-{
-	seldom(false);
-	while (!__atomic_load_n((bool *)stop, __ATOMIC_RELAXED))
-		;
-	return NULL;
-}
-
-static void *spin_for_a_while(void *until_us)
+static void *spin(void *until_us)
 {
 	seldom(false);
 	while (now_us() < __atomic_load_n((uint64_t *)until_us, __ATOMIC_RELAXED))
@@ -160,13 +152,14 @@ static bool is_cached(void *page)
 static const char *punched_slowly(struct machine *machine, struct buffer *buffer)
 {
 	void *first = mmap(NULL, ELISA_PAGE, PROT_READ, MAP_SHARED, buffer->file, 0), *failed;
+	uint64_t until = UINT64_MAX;
 	pthread_t spinner, puncher;
-	bool stop = false, waited = true;
+	bool waited;
 
 	(void)machine;
 	if (first == MAP_FAILED || fallocate(buffer->file, 0, 0, BEFORE))
 		return "fallocate";
-	if (pthread_create(&spinner, NULL, spin, &stop))
+	if (pthread_create(&spinner, NULL, spin, &until))
 		return "no thread";
 	usleep(10000);
 	if (pthread_create(&puncher, NULL, punch, buffer))
@@ -176,7 +169,7 @@ static const char *punched_slowly(struct machine *machine, struct buffer *buffer
 	waited = !is_cached(first);
 	usleep(STAYS_US);
 	waited &= is_cached(buffer->memory);
-	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&until, 0, __ATOMIC_RELAXED);
 	pthread_join(spinner, NULL);
 	pthread_join(puncher, &failed);
 	munmap(first, ELISA_PAGE);
@@ -343,7 +336,7 @@ static const char *try(struct machine *machine, const struct kind *kind)
 	if (cpu->control->wrong || cpu->control->spoiled || cpu->control->leaked)
 		problem = "a call has returned something wrong";
 	runner_stop(&runner);
-	insides += runner.inside * 2 >= runner.samples;
+	insides += runner.samples && runner.inside * 2 >= runner.samples;
 	other = judge(cpu, number, kind);
 	take_back(machine, number);
 	destroy(machine, &buffer);
@@ -413,7 +406,7 @@ static int share_dropped(struct machine *machine, struct mapping *mapping)
 	void *failed;
 
 	memset(all, 1, DROPPED + BYTES);
-	if (pthread_create(&spinner, NULL, spin_for_a_while, &until))
+	if (pthread_create(&spinner, NULL, spin, &until))
 		die("no thread");
 	usleep(10000);
 	if (pthread_create(&dropper, NULL, drop_all, mapping))

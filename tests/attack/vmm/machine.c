@@ -19,7 +19,7 @@
 #define WRITABLE 2ul
 #define FOR_USER 4ul
 #define FREE (PRESENT | WRITABLE | FOR_USER)
-#define REQUEST_US 1000000
+#define REQUEST_US 10000000
 #define GATE_PD_INDEX (ELISA_GATE_OFFSET / ELISA_2M)
 
 uint64_t seed = 1;

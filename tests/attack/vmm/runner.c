@@ -14,8 +14,11 @@ static void look(struct runner *runner)
 {
 	struct kvm_regs regs;
 
-	if (ioctl(runner->cpu->fd, KVM_GET_REGS, &regs))
+	if (ioctl(runner->cpu->fd, KVM_GET_REGS, &regs)) {
+		if (errno == EBADF) /* closed by another thread since it ran */
+			return;
 		die("KVM_GET_REGS of a running vCPU");
+	}
 	runner->samples++;
 	runner->inside += regs.rip == ELISA_LANDING && (int64_t)regs.rdx == -EINTR;
 }

@@ -2,6 +2,7 @@
 /*
  * teller NAME SEED TURNS [THREADS]: moves amounts in the object `ledger` until SIGTERM, or until a call returns
  * an error that says the object is gone; each call takes some TURNS, and every eighth looks whether the sum is right.
+ * Says "attached" when all threads have shared their memory, or found that it cannot be shared now.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,7 @@ static struct elisa_function transfer, audit;
 static unsigned long seed, turns, calls, aborted, revoked, longest_us;
 static volatile sig_atomic_t stop;
 static struct elisa_attachment *attachment;
+static pthread_barrier_t ready;
 
 static void on_signal(int signal)
 {
@@ -80,6 +82,8 @@ static void *work(void *thread)
 	struct receipt receipt = { .page = aligned_alloc(PAGE, PAGE) };
 
 	memset((void *)receipt.page, 0, PAGE);
+	share(&receipt);
+	pthread_barrier_wait(&ready);
 	while (!stop) {
 		unsigned long before = now_us(), took;
 
@@ -119,10 +123,12 @@ int main(int count, char **arguments)
 	attachment = attach(arguments[1], "gate");
 	transfer = find(attachment, "transfer");
 	audit = find(attachment, "audit");
-	puts("attached");
-	fflush(stdout);
+	expect("pthread_barrier_init", pthread_barrier_init(&ready, NULL, (unsigned int)threads + 1), 0);
 	for (unsigned long i = 0; i < threads; i++)
 		expect("pthread_create", pthread_create(&thread[i], NULL, work, (void *)i), 0);
+	pthread_barrier_wait(&ready);
+	puts("attached");
+	fflush(stdout);
 	for (unsigned long i = 0; i < threads; i++)
 		pthread_join(thread[i], NULL);
 	printf("calls %lu aborted %lu revoked %lu longest_us %lu repairs %ld\n", calls, aborted, revoked, longest_us,

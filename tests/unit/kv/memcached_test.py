@@ -293,7 +293,7 @@ def capable():
     if not shutil.which("memccapable"):
         print("memccapable is not installed")
         return 0
-    port = 20000 + os.getpid() % 20000
+    port = 20000 + os.getpid() % 10000
     server = subprocess.Popen([str(OURS), "-p", str(port)], stdout=subprocess.PIPE)
     server.stdout.readline()
     try:

@@ -285,7 +285,8 @@ static void refused(void **state)
 	rx->ring->slots[1].bytes = 64;
 	rx->ring->filled = 2;
 	pthread_create(&thread, NULL, run, &result);
-	usleep(100000);
+	for (unsigned int i = 0; i < 1000 && !__atomic_load_n(&join.counts.refused, __ATOMIC_RELAXED); i++)
+		usleep(1000);
 	end();
 	pthread_join(thread, NULL);
 	assert_int_equal(join.counts.refused, 1);

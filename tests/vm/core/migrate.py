@@ -16,6 +16,7 @@ def held(test, guest):
 def disturb(test, guest, points):
     """One client more, which dies while it calls; and new roots."""
     doomed = guest.start(f"exec {test.program(guest, 'call-many')} doomed gate 2 1000000000")
+    test.until_called("doomed")
     test.host.call(f"usleep {points.randrange(30000)}; echo force > {ROOTS}")
     doomed.kill()
     doomed.wait()

@@ -4,7 +4,7 @@
  *   sit PAGES [TIMES]      shares memory with all, says where first, and prints the text in it each time it is woken
  *   say OWNER INDEX TEXT   writes the text there, and wakes its owner
  *   linger OWNER INDEX TURNS   writes the first byte all the time until it is gone
- *   count TIMES TURNS
+ *   count TIMES TURNS      prints how many calls were not ended for holding the lock too long
  *   places                 shares as many as it may
  *   wake OWNER TIMES
  */
@@ -117,13 +117,17 @@ int main(int count, char **arguments)
 		function = find(attachment, "linger");
 		linger(&function, number(arguments[4]), number(arguments[5]), number(arguments[6]));
 	} else if (!strcmp(command, "count") && count == 6) {
+		unsigned long done = 0;
+
 		function = find(attachment, "count");
 		for (unsigned long i = 0; i < number(arguments[4]); i++) {
 			long result = elisa_call1(&function, number(arguments[5]));
 
 			if (result < 0 && result != -ECANCELED) /* held for too long, as it was not let run */
 				die("count: %s", strerror((int)-result));
+			done += result >= 0;
 		}
+		printf("%lu\n", done);
 	} else if (!strcmp(command, "repaired") && count == 4) {
 		function = find(attachment, "repaired");
 		printf("%ld\n", elisa_call0(&function));
