@@ -118,12 +118,15 @@ def check_going_on(test, ledger, vm, what, limit_s=0.1):
 
 
 class Scene:
-    """A VM that things happen to by its QEMU's monitor, maybe another as a witness, and a ledger that they call."""
+    """A VM that things happen to by its QEMU's monitor, maybe another as a witness, and a ledger that they call.
+
+    LIMITS: parameters of elisa.ko.
+    """
 
     WAITS_US = range(500, 5000)
 
-    def __init__(self, test, seed, name, witness=True, qemu_options=(), **guest):
-        test.elisa()
+    def __init__(self, test, seed, name, witness=True, qemu_options=(), limits=None, **guest):
+        test.elisa(**limits or {})
         self.test, self.random = test, points(test, seed)
         self.monitor = Monitor(test.host, name)
         self.guest = test.guest(vcpus=2, qemu_options=[*qemu_options, *self.monitor.options], **guest)

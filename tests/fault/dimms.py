@@ -20,8 +20,9 @@ class Scene(bank.Scene):
     """A PC that calls. It is alone: this is the slowest of guests, and what it does here takes all of its time."""
 
     def __init__(self, test, seed):
+        # One of two processes that has the lock may not be let run for some time, which is no fault of the DIMMs'.
         super().__init__(test, seed, "dimms", witness=False, memory_mb=192, **qemu.pc(test.host),
-                         qemu_options=["-m", "slots=4,maxmem=1G"])
+                         qemu_options=["-m", "slots=4,maxmem=1G"], limits={"lock_limit_us": 1_000_000})
 
     def plugged(self):
         return {each["data"]["id"] for each in self.monitor.ask("query-memory-devices")}
@@ -86,7 +87,7 @@ def run(test, rounds=1, seed=1):
     said = [teller.end() for teller in (early, late)]
     scene.end()
     for each in said:
-        test.equal(each["revoked"], 0, "buffers revoked")
+        test.equal((each["aborted"], each["revoked"]), (0, 0), "calls aborted, and buffers revoked")
     changes = 2 * rounds + 2
     test.contained(changes, changes, "DIMMs plugged in and pulled out")
     say(f"       {changes} changes, inside at {scene.inside}; processes {said}")
